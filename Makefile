@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The face of the project for those who build it outside a kernel tree.
+
+KDIR	?= $(shell tools/testing/vm/kernel.sh headers)
+J	?= $(shell nproc)
+BUILD	:= $(CURDIR)/build
+BIN	:= $(BUILD)/bin
+VM	:= tools/testing/vm
+CHECK	:= tools/testing/check
+SELFTESTS := tools/testing/selftests/vfio/migration
+
+# An external build has no Kconfig, so the symbols are set here and only here.
+CONFIGS	:= CONFIG_VFIO_MIGRATION=m CONFIG_SAMPLE_VFIO_MDEV_MIGSIM=m
+
+# What kbuild sees is a farm of links, one for each kernel: newer kernels write
+# into the folder they are pointed at, and objects of two kernels must not mix.
+FARM	?= $(BUILD)/farm/$(KREL)
+MODULES	?= $(BUILD)/modules/$(KREL)
+LINKED	:= Kbuild Kconfig compat include drivers samples
+
+.PHONY: help
+help:
+	@echo 'For a first look, as root on Debian 12 (installs the packages it needs):'
+	@echo '  demo          migrate eight devices in parallel in a VM'
+	@echo '  check         static checks and all tests, in a VM'
+	@echo 'For work on it:'
+	@echo '  modules       the modules, into build/modules/<kernel release>/'
+	@echo '                KDIR= headers or build folder (default: the newest'
+	@echo '                Debian 12 6.12 headers), ARCH=um for User Mode Linux,'
+	@echo '                W= and C= as in the kernel'
+	@echo '  programs      vfio-migrate and the selftests, into build/bin/'
+	@echo '  uml           modules and programs for the User Mode Linux kernel;'
+	@echo '                run them by $(VM)/uml.sh'
+	@echo '  check-mutants prove that the tests notice planted defects'
+	@echo '  clean         remove build/ (downloads stay in the cache,'
+	@echo '                $${VFIO_MIGRATION_CACHE:-~/.cache/vfio-migration})'
+
+.PHONY: deps
+deps:
+	@$(VM)/deps.sh
+
+.PHONY: modules
+modules: | deps
+	@kdir='$(KDIR)'; [ -n "$$kdir" ] || exit 1; \
+	krel=$$(cat "$$kdir/include/config/kernel.release") || exit 1; \
+	$(MAKE) --no-print-directory do-modules KDIR="$$kdir" KREL="$$krel"
+
+.PHONY: do-modules
+do-modules:
+	@mkdir -p $(FARM) $(MODULES)
+	@find $(FARM) -xtype l -delete
+	@cp -asf $(addprefix $(CURDIR)/,$(LINKED)) $(FARM)/
+	$(MAKE) -C $(KDIR) M=$(FARM) -j$(J) $(CONFIGS) modules
+	@rm -f $(MODULES)/*.ko
+	@find $(FARM) -name '*.ko' -exec cp -t $(MODULES) {} +
+	@ls $(MODULES)/*.ko
+
+# Programs see the uAPI of newer kernels through compat/, and the kselftest
+# headers, which no package of headers has, from the kernel source.
+UAPI	 = -isystem $(CURDIR)/compat/include/uapi -I$(CURDIR)/include/uapi
+KSFT	 = $(shell $(VM)/kernel.sh source)/tools/testing/selftests
+
+.PHONY: programs
+programs: | deps
+	@ksft='$(KSFT)'; [ -e "$$ksft/kselftest_harness.h" ] || exit 1; \
+	mkdir -p $(BIN) && \
+	$(MAKE) --no-print-directory -C samples/vfio/migrate O=$(BIN) UAPI='$(UAPI)' && \
+	$(MAKE) --no-print-directory -C $(SELFTESTS) -j$(J) O=$(BIN) UAPI='$(UAPI)' KSFT="$$ksft"
+
+.PHONY: uml
+uml:
+	@build=$$($(VM)/uml-build.sh) || exit 1; \
+	$(MAKE) --no-print-directory modules KDIR="$$build" ARCH=um
+	@$(MAKE) --no-print-directory programs
+
+.PHONY: demo
+demo:
+	@$(CHECK)/demo.sh
+
+.PHONY: check
+check:
+	@$(CHECK)/check.sh
+
+.PHONY: check-mutants
+check-mutants:
+	@$(CHECK)/mutants.sh
+
+.PHONY: clean
+clean:
+	rm -rf $(BUILD)

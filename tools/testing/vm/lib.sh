@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# What run.sh (QEMU) and uml.sh (User Mode Linux) share: options, the job
+# folder that is the side channel to the guest, and the verdict.
+#
+# The guest proves success by writing the job's token and the command's exit
+# status as its very last step. Whatever goes wrong, a hang, a panic, a
+# warning, the token is missing or the log tells, and the run has failed.
+
+VM_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+VM_TOP=$(cd "$VM_DIR/../../.." && pwd)
+# shellcheck disable=SC2034 # for those who source this
+VM_CACHE=${VFIO_MIGRATION_CACHE:-$HOME/.cache/vfio-migration}
+
+# Nothing that goes on after one of these may be believed.
+VM_SPLAT='WARNING:|BUG:|Oops|Kernel panic|possible recursive locking'
+VM_SPLAT+='|suspicious RCU|INFO: task|rcu.*detected stall|kmemleak: [0-9]+ new'
+VM_SPLAT+='|general protection|Unable to handle|page allocation failure'
+
+# Turn any of these into a panic: the tests must not run on in a sick kernel.
+# Hangs need their own options, panic_on_warn does not see them.
+VM_CMDLINE="panic_on_warn=1 oops=panic panic=-1 hung_task_panic=1"
+VM_CMDLINE+=" softlockup_panic=1 sysctl.kernel.panic_on_rcu_stall=1"
+VM_CMDLINE+=" sysctl.kernel.hung_task_timeout_secs=60 loglevel=5"
+
+vm_die()
+{
+	echo "$(basename "$0"): $*" >&2
+	exit 125
+}
+
+vm_usage()
+{
+	cat >&2 <<-USAGE
+	usage: $(basename "$0") [-m MEM] [-t SECONDS] [-o OUTDIR] [-M MODDIR] [-n] [-q] [--] COMMAND...
+
+	  -m MEM      guest memory (default $VM_MEM)
+	  -t SECONDS  give up after this long (default $VM_TIMEOUT)
+	  -o OUTDIR   folder that the guest can write to, at the same path; its
+	              name is in \$VM_OUT there
+	  -M MODDIR   modules to load instead of build/modules/<kernel release>
+	  -n          load none of our modules
+	  -q          no account of a failure
+
+	COMMAND runs as root, in the current folder, on a copy of this machine's
+	files that it may change and that is forgotten afterwards. Its exit status
+	is this command's, 124 is a hang and 125 any other failure of the guest.
+	USAGE
+	exit 2
+}
+
+# vm_options ARGS...: set VM_MEM VM_TIMEOUT VM_OUT VM_MODULES VM_QUIET VM_COMMAND
+vm_options()
+{
+	local opt
+
+	VM_OUT='' VM_MODULES='' VM_LOAD=1 VM_QUIET=''
+	while getopts m:t:o:M:nqh opt; do
+		case $opt in
+		m) VM_MEM=$OPTARG ;;
+		t) VM_TIMEOUT=$OPTARG ;;
+		o) VM_OUT=$OPTARG ;;
+		M) VM_MODULES=$(realpath "$OPTARG") || exit 125 ;;
+		n) VM_LOAD='' ;;
+		q) VM_QUIET=1 ;;
+		*) vm_usage ;;
+		esac
+	done
+	shift $((OPTIND - 1))
+	VM_COMMAND=("$@")
+	[ $# -gt 0 ] || vm_usage
+}
+
+# vm_job IMAGE KREL: fill the job folder
+vm_job()
+{
+	VM_JOB=$(mktemp -d "${TMPDIR:-/tmp}/vm.XXXXXX") || exit 125
+	trap 'rm -rf "$VM_JOB"' EXIT
+	VM_TOKEN=$(od -An -tx8 -N16 /dev/urandom | tr -d ' \n')
+	VM_OUT=${VM_OUT:-$VM_JOB/out}
+	mkdir -p "$VM_OUT"
+	VM_OUT=$(realpath "$VM_OUT")
+	[ -n "$VM_LOAD" ] || VM_MODULES=
+	if [ -n "$VM_LOAD" ] && [ -z "$VM_MODULES" ]; then
+		VM_MODULES=$VM_TOP/build/modules/$2
+	fi
+	cp "$VM_DIR/guest.sh" "$VM_JOB/"
+	: > "$VM_JOB/stdout"
+	{
+		declare -p VM_TOKEN VM_OUT VM_MODULES VM_KIND
+		printf 'VM_IMAGE=%q\nVM_PATH=%q\nVM_CWD=%q\n' "$1" "$PATH" "$PWD"
+	} > "$VM_JOB/env"
+	printf '%q ' "${VM_COMMAND[@]}" > "$VM_JOB/command"
+}
+
+# vm_verdict STATUS: STATUS is that of timeout(1) around the machine
+vm_verdict()
+{
+	local why='' token='' rc=''
+
+	[ -s "$VM_JOB/status" ] && read -r token rc < "$VM_JOB/status"
+	if [ "$1" -eq 124 ] || [ "$1" -eq 137 ]; then
+		why="no end after $VM_TIMEOUT s" rc=124
+	elif [ "$token" != "$VM_TOKEN" ] || [ -z "$rc" ]; then
+		why="the guest died before its last step" rc=125
+	fi
+	if cat "$VM_JOB/console" "$VM_JOB/dmesg" 2>/dev/null |
+	   grep -aqE "$VM_SPLAT"; then
+		why="${why:+$why; }the kernel complained"
+		[ "$rc" -ne 0 ] && [ "$rc" -ne 124 ] || rc=${rc/#0/125}
+	fi
+	if [ -n "$why" ] && [ -z "$VM_QUIET" ]; then
+		{
+			echo "--- $VM_KIND: $why. End of the console:"
+			tail -n "${VM_TAIL:-60}" "$VM_JOB/console"
+			if [ -s "$VM_JOB/dmesg" ]; then
+				echo "--- from the kernel log:"
+				grep -aE -A30 "$VM_SPLAT" "$VM_JOB/dmesg" |
+					head -n 80
+			fi
+			echo "---"
+		} | tr -d '\r' >&2
+	fi
+	cp "$VM_JOB/console" "$VM_OUT/console.log" 2>/dev/null
+	exit "$rc"
+}
+
+# vm_run COMMAND...: the machine itself; its output is the console
+vm_run()
+{
+	local pid rc=0
+
+	timeout -k 5 "$VM_TIMEOUT" "$@" < /dev/null > "$VM_JOB/console" 2>&1 &
+	pid=$!
+	trap 'kill $pid 2>/dev/null; rm -rf "$VM_JOB"' EXIT
+	trap 'exit 130' INT TERM
+	tail -s 0.1 -c +1 -f --pid=$pid "$VM_JOB/stdout" &
+	wait $pid || rc=$?
+	wait
+	trap 'rm -rf "$VM_JOB"' EXIT
+	vm_verdict $rc
+}
