@@ -87,6 +87,7 @@ vm_job()
 	fi
 	cp "$VM_DIR/guest.sh" "$VM_JOB/"
 	: > "$VM_JOB/stdout"
+	echo "$VM_OUT" > "$VM_JOB/outdir"
 	{
 		declare -p VM_TOKEN VM_OUT VM_MODULES VM_KIND
 		printf 'VM_IMAGE=%q\nVM_PATH=%q\nVM_CWD=%q\n' "$1" "$PATH" "$PWD"
