@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Opening a device: as a cdev bound to an iommufd where the kernel has
+ * /dev/vfio/devices, else through its group and a type1 container.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <linux/iommufd.h>
+
+#include <libvfio/migration.h>
+
+bool vfm_has_cdev(void)
+{
+	return !access("/dev/vfio/devices", F_OK) && !access("/dev/iommu", F_OK);
+}
+
+static int vfm_open_path(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* A fresh device's node may be a moment behind its sysfs folder. */
+static int vfm_cdev_path(struct vfm_device *dev, char *path, size_t size)
+{
+	char folder[PATH_MAX];
+	struct dirent *entry;
+	int ret = -ENODEV;
+	DIR *dir;
+
+	snprintf_assert(folder, sizeof(folder),
+			"/sys/bus/mdev/devices/%s/vfio-dev", dev->uuid);
+	dir = opendir(folder);
+	if (!dir)
+		return -errno;
+
+	while ((entry = readdir(dir))) {
+		if (strncmp(entry->d_name, "vfio", 4))
+			continue;
+		snprintf_assert(path, size, "/dev/vfio/devices/%s",
+				entry->d_name);
+		ret = 0;
+		break;
+	}
+	closedir(dir);
+	return ret;
+}
+
+static int vfm_cdev_open(struct vfm_device *dev)
+{
+	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };
+	char path[PATH_MAX];
+	int ret;
+
+	ret = vfm_cdev_path(dev, path, sizeof(path));
+	if (ret)
+		return ret;
+
+	ret = vfm_open_path("/dev/iommu");
+	if (ret < 0)
+		return ret;
+	dev->container = ret;
+
+	ret = vfm_open_path(path);
+	if (ret < 0)
+		return ret;
+	dev->fd = ret;
+
+	bind.iommufd = dev->container;
+	if (ioctl(dev->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind))
+		return -errno;
+	return 0;
+}
+
+static int vfm_group_path(struct vfm_device *dev, char *path, size_t size)
+{
+	char link[PATH_MAX], target[PATH_MAX];
+	ssize_t len;
+
+	snprintf_assert(link, sizeof(link),
+			"/sys/bus/mdev/devices/%s/iommu_group", dev->uuid);
+	len = readlink(link, target, sizeof(target) - 1);
+	if (len < 0)
+		return -errno;
+	target[len] = 0;
+	snprintf_assert(path, size, "/dev/vfio/%s", strrchr(target, '/') + 1);
+	return 0;
+}
+
+static int vfm_group_open(struct vfm_device *dev)
+{
+	char path[PATH_MAX];
+	int ret;
+
+	ret = vfm_group_path(dev, path, sizeof(path));
+	if (ret)
+		return ret;
+
+	ret = vfm_open_path("/dev/vfio/vfio");
+	if (ret < 0)
+		return ret;
+	dev->container = ret;
+
+	ret = vfm_open_path(path);
+	if (ret < 0)
+		return ret;
+	dev->group = ret;
+
+	if (ioctl(dev->group, VFIO_GROUP_SET_CONTAINER, &dev->container) ||
+	    ioctl(dev->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
+		return -errno;
+
+	ret = ioctl(dev->group, VFIO_GROUP_GET_DEVICE_FD, dev->uuid);
+	if (ret < 0)
+		return -errno;
+	dev->fd = ret;
+	return 0;
+}
+
+static int vfm_learn(struct vfm_device *dev)
+{
+	int i;
+
+	for (i = 0; i < VFM_NR_BARS; i++) {
+		dev->bar[i] = (struct vfio_region_info) {
+			.argsz = sizeof(dev->bar[i]),
+			.index = VFIO_PCI_BAR0_REGION_INDEX + i,
+		};
+		if (ioctl(dev->fd, VFIO_DEVICE_GET_REGION_INFO, &dev->bar[i]))
+			return -errno;
+	}
+	return __vfm_migration_flags(dev, &dev->flags);
+}
+
+int __vfm_open(struct vfm_device *dev)
+{
+	int ret;
+
+	VFIO_ASSERT_EQ(dev->fd, -1, "opened twice");
+	ret = vfm_has_cdev() ? vfm_cdev_open(dev) : vfm_group_open(dev);
+	if (!ret)
+		ret = vfm_learn(dev);
+	if (ret)
+		vfm_close(dev);
+	return ret;
+}
+
+void vfm_open(struct vfm_device *dev)
+{
+	int ret = __vfm_open(dev);
+
+	VFIO_ASSERT_EQ(ret, 0, "opening %s: %s", dev->uuid, strerror(-ret));
+}
+
+static void vfm_close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void vfm_close(struct vfm_device *dev)
+{
+	vfm_close_fd(&dev->fd);
+	vfm_close_fd(&dev->group);
+	vfm_close_fd(&dev->container);
+}
+
+static struct vfio_region_info *vfm_bar(struct vfm_device *dev, int bar)
+{
+	VFIO_ASSERT_TRUE(bar >= 0 && bar < VFM_NR_BARS);
+	return &dev->bar[bar];
+}
+
+ssize_t __vfm_bar_read(struct vfm_device *dev, int bar, uint64_t off, void *buf,
+		       size_t len)
+{
+	ssize_t ret = pread(dev->fd, buf, len, vfm_bar(dev, bar)->offset + off);
+
+	return ret < 0 ? -errno : ret;
+}
+
+ssize_t __vfm_bar_write(struct vfm_device *dev, int bar, uint64_t off,
+			const void *buf, size_t len)
+{
+	ssize_t ret = pwrite(dev->fd, buf, len, vfm_bar(dev, bar)->offset + off);
+
+	return ret < 0 ? -errno : ret;
+}
+
+void vfm_bar_read(struct vfm_device *dev, int bar, uint64_t off, void *buf,
+		  size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = __vfm_bar_read(dev, bar, off + done,
+					   (char *)buf + done, len - done);
+
+		VFIO_ASSERT_GT(n, 0, "BAR %d read at %#llx: %zd", bar,
+			       (unsigned long long)(off + done), n);
+		done += n;
+	}
+}
+
+void vfm_bar_write(struct vfm_device *dev, int bar, uint64_t off,
+		   const void *buf, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = __vfm_bar_write(dev, bar, off + done,
+					    (const char *)buf + done,
+					    len - done);
+
+		VFIO_ASSERT_GT(n, 0, "BAR %d write at %#llx: %zd", bar,
+			       (unsigned long long)(off + done), n);
+		done += n;
+	}
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <libvfio/graph.h>
+
+/* When an arc exists: all of @with claimed, none of @without. */
+struct vfm_arc {
+	uint8_t from, to;
+	uint8_t with, without;
+	bool opens;
+};
+
+#define P2P	VFIO_MIGRATION_P2P
+#define PRE	VFIO_MIGRATION_PRE_COPY
+
+static const struct vfm_arc arcs[] = {
+	{ VFM_STOP,		VFM_STOP_COPY,		0,	  0,   true },
+	{ VFM_STOP_COPY,	VFM_STOP,		0,	  0,   false },
+	{ VFM_STOP,		VFM_RESUMING,		0,	  0,   true },
+	{ VFM_RESUMING,		VFM_STOP,		0,	  0,   false },
+	{ VFM_RUNNING,		VFM_STOP,		0,	  P2P, false },
+	{ VFM_STOP,		VFM_RUNNING,		0,	  P2P, false },
+	{ VFM_RUNNING,		VFM_RUNNING_P2P,	P2P,	  0,   false },
+	{ VFM_RUNNING_P2P,	VFM_RUNNING,		P2P,	  0,   false },
+	{ VFM_RUNNING_P2P,	VFM_STOP,		P2P,	  0,   false },
+	{ VFM_STOP,		VFM_RUNNING_P2P,	P2P,	  0,   false },
+	{ VFM_RUNNING,		VFM_PRE_COPY,		PRE,	  0,   true },
+	{ VFM_PRE_COPY,		VFM_RUNNING,		PRE,	  0,   false },
+	{ VFM_PRE_COPY,		VFM_STOP_COPY,		PRE,	  P2P, false },
+	{ VFM_RUNNING_P2P,	VFM_PRE_COPY_P2P,	P2P | PRE, 0,  true },
+	{ VFM_PRE_COPY_P2P,	VFM_RUNNING_P2P,	P2P | PRE, 0,  false },
+	{ VFM_PRE_COPY,		VFM_PRE_COPY_P2P,	P2P | PRE, 0,  false },
+	{ VFM_PRE_COPY_P2P,	VFM_PRE_COPY,		P2P | PRE, 0,  false },
+	{ VFM_PRE_COPY_P2P,	VFM_STOP_COPY,		P2P | PRE, 0,  false },
+};
+
+static const struct vfm_arc *vfm_arc(uint64_t flags, uint32_t from, uint32_t to)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(arcs); i++)
+		if (arcs[i].from == from && arcs[i].to == to &&
+		    (flags & arcs[i].with) == arcs[i].with &&
+		    !(flags & arcs[i].without))
+			return &arcs[i];
+	return NULL;
+}
+
+bool vfm_arc_exists(uint64_t flags, uint32_t from, uint32_t to)
+{
+	return vfm_arc(flags, from, to);
+}
+
+bool vfm_arc_opens(uint32_t from, uint32_t to)
+{
+	const struct vfm_arc *arc = vfm_arc(P2P | PRE, from, to);
+
+	return arc && arc->opens;
+}
+
+bool vfm_arc_ends(uint32_t from, uint32_t to)
+{
+	return from == VFM_RESUMING ||
+	       (vfm_in_saving_group(from) && !vfm_in_saving_group(to));
+}
+
+static bool vfm_path_is_legal(const struct vfm_path *path)
+{
+	bool inside = true, interior = false;
+	unsigned int i;
+
+	for (i = 0; i <= path->arcs; i++) {
+		bool saving = vfm_in_saving_group(path->state[i]);
+
+		inside &= saving;
+		if (i && i < path->arcs)
+			interior |= saving;
+		if (i && i < path->arcs &&
+		    vfm_arc_opens(path->state[i - 1], path->state[i]))
+			return false;
+	}
+	return inside || !interior;
+}
+
+/* The two ways that the protocol blocks although arcs would lead there. */
+static bool vfm_pair_is_blocked(uint32_t from, uint32_t to)
+{
+	return from == VFM_ERROR || to == VFM_ERROR ||
+	       (from == VFM_STOP_COPY &&
+		(to == VFM_PRE_COPY || to == VFM_PRE_COPY_P2P));
+}
+
+struct vfm_search {
+	uint64_t flags;
+	uint32_t to;
+	struct vfm_path best;
+	unsigned int nr_best;
+};
+
+static void vfm_search(struct vfm_search *s, const struct vfm_path *path)
+{
+	uint32_t next, at = path->state[path->arcs];
+	struct vfm_path longer = *path;
+	unsigned int i;
+
+	if (at == s->to) {
+		if (!vfm_path_is_legal(path) ||
+		    (s->best.arcs && path->arcs > s->best.arcs))
+			return;
+		s->nr_best = path->arcs == s->best.arcs ? s->nr_best + 1 : 1;
+		s->best = *path;
+		return;
+	}
+
+	longer.arcs++;
+	for (next = 0; next < VFM_NR_STATES; next++) {
+		for (i = 0; i <= path->arcs; i++)
+			if (path->state[i] == next)
+				break;
+		if (i <= path->arcs || !vfm_arc(s->flags, at, next))
+			continue;
+		longer.state[longer.arcs] = next;
+		vfm_search(s, &longer);
+	}
+}
+
+struct vfm_path vfm_find_path(uint64_t flags, uint32_t from, uint32_t to)
+{
+	struct vfm_search s = { .flags = flags, .to = to };
+	struct vfm_path start = { .state = { from } };
+
+	if (vfm_pair_is_blocked(from, to))
+		return s.best;
+	vfm_search(&s, &start);
+	VFIO_ASSERT_LE(s.nr_best, 1, "two shortest paths from %s to %s",
+		       vfm_state_name(from), vfm_state_name(to));
+	return s.best;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The state graph, written down a second time from the rules: which arcs exist
+ * for a capability set, and what makes a sequence of them a legal path. Paths are
+ * found by trying all of them, so nothing is shared with the way the kernel finds
+ * its own.
+ */
+#ifndef SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_GRAPH_H
+#define SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_GRAPH_H
+
+#include <libvfio/migration.h>
+
+struct vfm_path {
+	uint32_t state[VFM_NR_STATES];	/* from the first to the last */
+	unsigned int arcs;		/* 0: there is no path */
+};
+
+bool vfm_arc_exists(uint64_t flags, uint32_t from, uint32_t to);
+/* The arc returns a data fd. */
+bool vfm_arc_opens(uint32_t from, uint32_t to);
+/* The arc ends the session that belongs to @from. */
+bool vfm_arc_ends(uint32_t from, uint32_t to);
+/* The only shortest legal path between two different states. */
+struct vfm_path vfm_find_path(uint64_t flags, uint32_t from, uint32_t to);
+
+#define vfm_for_each_arc(_flags, _from, _to)				\
+	for (_from = 0; _from < VFM_NR_STATES; _from++)			\
+		for (_to = 0; _to < VFM_NR_STATES; _to++)		\
+			if (!vfm_arc_exists(_flags, _from, _to)) {	\
+			} else
+
+#endif

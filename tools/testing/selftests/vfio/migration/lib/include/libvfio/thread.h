@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Threads that block on purpose, and deadlines. Nothing here measures time: a
+ * deadline only turns a hang into a failure, and scales with KSFT_MACHINE_SLOW.
+ */
+#ifndef SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_THREAD_H
+#define SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_THREAD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <libvfio/migration.h>
+
+struct timespec vfm_deadline(void);
+bool vfm_expired(const struct timespec *deadline);
+int vfm_deadline_ms(void);
+
+/* Looks at readable state until it is as wanted. */
+#define VFM_WAIT(_cond) do {						\
+	struct timespec __deadline = vfm_deadline();			\
+									\
+	while (!(_cond)) {						\
+		if (vfm_expired(&__deadline))				\
+			VFIO_FAIL("gave up waiting for: " #_cond);	\
+		usleep(500);						\
+	}								\
+} while (0)
+
+struct vfm_thread {
+	pthread_t thread;
+	atomic_int tid;
+	atomic_bool done;
+	bool joined;
+	long ret;
+	long (*fn)(void *arg);
+	void *arg;
+};
+
+void vfm_thread_start(struct vfm_thread *t, long (*fn)(void *arg), void *arg);
+/* Until it sleeps in the kernel; false if it has returned instead. */
+bool vfm_thread_blocked(struct vfm_thread *t);
+/* Its return value; a thread that does not end by the deadline is a failure. */
+long vfm_thread_join(struct vfm_thread *t);
+/* A signal whose handler does nothing and restarts nothing. */
+void vfm_thread_signal(struct vfm_thread *t);
+
+#define vfm_assert_blocked(_t) \
+	VFIO_ASSERT_TRUE(vfm_thread_blocked(_t), "returned %ld", (_t)->ret)
+
+/* Bodies for the above. */
+struct vfm_io {
+	int fd;
+	void *buf;
+	size_t len;
+};
+
+struct vfm_set {
+	struct vfm_device *dev;
+	uint32_t state;
+	int data_fd;		/* out */
+};
+
+long vfm_thread_read(void *io);
+long vfm_thread_write(void *io);
+/* poll() without end for the events in @len; returns revents. */
+long vfm_thread_poll(void *io);
+long vfm_thread_set_state(void *set);
+long vfm_thread_get_state(void *dev);
+long vfm_thread_reset(void *dev);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_MIGRATION_UMBRELLA_H
+#define SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_MIGRATION_UMBRELLA_H
+
+#include <libvfio/assert.h>
+#include <libvfio/graph.h>
+#include <libvfio/migration.h>
+#include <libvfio/migsim.h>
+#include <libvfio/random.h>
+#include <libvfio/stream.h>
+#include <libvfio/thread.h>
+
+#include "kselftest_harness.h"
+
+/*
+ * The harness' limit only catches hangs, and the machine may be emulated:
+ * the library's own deadlines are tighter and say more.
+ */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 180
+
+#endif

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+
+#include <libvfio/thread.h>
+
+int vfm_deadline_ms(void)
+{
+	return getenv("KSFT_MACHINE_SLOW") ? 80000 : 20000;
+}
+
+struct timespec vfm_deadline(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	t.tv_sec += vfm_deadline_ms() / 1000;
+	return t;
+}
+
+bool vfm_expired(const struct timespec *deadline)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return t.tv_sec > deadline->tv_sec ||
+	       (t.tv_sec == deadline->tv_sec &&
+		t.tv_nsec > deadline->tv_nsec);
+}
+
+static void vfm_noop(int sig)
+{
+	(void)sig;
+}
+
+static void *vfm_thread_main(void *arg)
+{
+	struct vfm_thread *t = arg;
+
+	atomic_store(&t->tid, (int)syscall(SYS_gettid));
+	t->ret = t->fn(t->arg);
+	atomic_store(&t->done, true);
+	return NULL;
+}
+
+void vfm_thread_start(struct vfm_thread *t, long (*fn)(void *arg), void *arg)
+{
+	struct sigaction action = { .sa_handler = vfm_noop };
+
+	sigaction(SIGUSR1, &action, NULL);
+	*t = (struct vfm_thread) { .fn = fn, .arg = arg };
+	VFIO_ASSERT_EQ(pthread_create(&t->thread, NULL, vfm_thread_main, t), 0);
+}
+
+static bool vfm_thread_asleep(int tid)
+{
+	char path[64], text[512], *state;
+	FILE *file;
+	size_t n;
+
+	snprintf_assert(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	file = fopen(path, "r");
+	if (!file)
+		return false;
+	n = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[n] = 0;
+	state = strrchr(text, ')');
+	return state && (state[2] == 'S' || state[2] == 'D');
+}
+
+bool vfm_thread_blocked(struct vfm_thread *t)
+{
+	VFM_WAIT(atomic_load(&t->tid));
+	VFM_WAIT(atomic_load(&t->done) || vfm_thread_asleep(t->tid));
+	return !atomic_load(&t->done);
+}
+
+long vfm_thread_join(struct vfm_thread *t)
+{
+	struct timespec deadline = vfm_deadline();
+	int ret;
+
+	ret = pthread_timedjoin_np(t->thread, NULL, &deadline);
+	VFIO_ASSERT_EQ(ret, 0, "thread %d hangs: %s", atomic_load(&t->tid),
+		       strerror(ret));
+	t->joined = true;
+	return t->ret;
+}
+
+void vfm_thread_signal(struct vfm_thread *t)
+{
+	VFIO_ASSERT_EQ(pthread_kill(t->thread, SIGUSR1), 0);
+}
+
+long vfm_thread_read(void *arg)
+{
+	struct vfm_io *io = arg;
+
+	return vfm_read(io->fd, io->buf, io->len);
+}
+
+long vfm_thread_write(void *arg)
+{
+	struct vfm_io *io = arg;
+
+	return vfm_write(io->fd, io->buf, io->len);
+}
+
+long vfm_thread_poll(void *arg)
+{
+	struct vfm_io *io = arg;
+
+	return vfm_poll(io->fd, io->len, -1);
+}
+
+long vfm_thread_set_state(void *arg)
+{
+	struct vfm_set *set = arg;
+
+	return __vfm_set_state(set->dev, set->state, &set->data_fd);
+}
+
+long vfm_thread_get_state(void *arg)
+{
+	uint32_t state;
+	int ret;
+
+	ret = __vfm_get_state(arg, &state);
+	return ret ? ret : (long)state;
+}
+
+long vfm_thread_reset(void *arg)
+{
+	return __vfm_reset(arg);
+}
