@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * B8: GET_PRECOPY_INFO, MIG_DATA_SIZE and FIONREAD, each against the bytes that
+ * then really come.
+ */
+#include <sys/ioctl.h>
+
+#include <libvfio_migration.h>
+
+FIXTURE(accounting) {
+	struct vfm_device *dev;
+	struct vfm_buf got;
+	char page[4096];
+};
+
+FIXTURE_VARIANT(accounting) {
+	const char *type;
+};
+
+FIXTURE_VARIANT_ADD(accounting, full) { .type = MIGSIM_FULL };
+FIXTURE_VARIANT_ADD(accounting, snapshot) { .type = MIGSIM_SNAPSHOT };
+FIXTURE_VARIANT_ADD(accounting, precopy) { .type = MIGSIM_PRECOPY };
+FIXTURE_VARIANT_ADD(accounting, basic) { .type = MIGSIM_BASIC };
+
+FIXTURE_SETUP(accounting)
+{
+	VFM_REQUIRE_TYPE(variant->type);
+	self->dev = vfm_create_small(variant->type);
+}
+
+FIXTURE_TEARDOWN(accounting)
+{
+	vfm_buf_free(&self->got);
+	vfm_destroy(self->dev);
+}
+
+TEST_F(accounting, precopy_info)
+{
+	struct vfio_precopy_info info = { .flags = 0 };
+	uint64_t last;
+	int fd;
+
+	if (!vfm_supports(self->dev, VFM_PRE_COPY))
+		return;
+	fd = vfm_enter(self->dev, VFM_PRE_COPY);
+	ASSERT_EQ(0, __vfm_precopy_info(fd, &info));
+	ASSERT_EQ(0, info.flags);
+	ASSERT_LE(VFM_SMALL_STATE, info.initial_bytes);
+	ASSERT_GT(VFM_SMALL_STATE * 2, info.initial_bytes);
+	ASSERT_EQ(0, info.dirty_bytes);
+
+	/* argsz may be larger, not smaller; nothing beyond is touched. */
+	info = (struct vfio_precopy_info) { .argsz = sizeof(info) - 1 };
+	ASSERT_EQ(-EINVAL, __vfm_precopy_info(fd, &info));
+	info = (struct vfio_precopy_info) { .argsz = 8 };
+	ASSERT_EQ(-EINVAL, __vfm_precopy_info(fd, &info));
+	info = (struct vfio_precopy_info) { .argsz = sizeof(info) + 100 };
+	ASSERT_EQ(0, __vfm_precopy_info(fd, &info));
+	ASSERT_EQ(-1, ioctl(fd, VFIO_MIG_GET_PRECOPY_INFO, NULL));
+	ASSERT_EQ(EFAULT, errno);
+
+	/* It falls with what is read, and both are 0 at ENOMSG, only then. */
+	last = info.initial_bytes + info.dirty_bytes;
+	while (vfm_read(fd, self->page, sizeof(self->page)) > 0) {
+		info = (struct vfio_precopy_info) { .flags = 0 };
+		ASSERT_EQ(0, __vfm_precopy_info(fd, &info));
+		ASSERT_GT(last, info.initial_bytes + info.dirty_bytes);
+		last = info.initial_bytes + info.dirty_bytes;
+	}
+	ASSERT_EQ(0, last);
+
+	vfm_bar_write(self->dev, MIGSIM_BAR_MEM, 0, "x", 1);
+	ASSERT_EQ(0, __vfm_precopy_info(fd, &info));
+	ASSERT_EQ(0, info.initial_bytes);
+	ASSERT_LE(4096, info.dirty_bytes);
+
+	vfm_set_state_nofd(self->dev, VFM_STOP_COPY);
+	ASSERT_EQ(-EINVAL, __vfm_precopy_info(fd, &info));
+	close(fd);
+}
+
+TEST_F(accounting, precopy_info_elsewhere)
+{
+	struct vfio_precopy_info info = { 0 };
+	int fd;
+
+	fd = vfm_enter(self->dev, VFM_STOP_COPY);
+	ASSERT_EQ(-EINVAL, __vfm_precopy_info(fd, &info));
+	close(fd);
+	vfm_reset(self->dev);
+	fd = vfm_enter(self->dev, VFM_RESUMING);
+	ASSERT_GT(0, __vfm_precopy_info(fd, &info));
+	close(fd);
+}
+
+TEST_F(accounting, data_size)
+{
+	static const uint32_t states[] = {
+		VFM_RUNNING, VFM_STOP, VFM_STOP_COPY, VFM_PRE_COPY,
+		VFM_RUNNING_P2P, VFM_PRE_COPY_P2P, VFM_RESUMING, VFM_ERROR,
+	};
+	const uint32_t index = VFIO_DEVICE_FEATURE_MIG_DATA_SIZE;
+	uint64_t size;
+	size_t i;
+	int fd;
+
+	ASSERT_EQ(0, __vfm_feature(self->dev->fd, VFIO_DEVICE_FEATURE_PROBE |
+				   VFIO_DEVICE_FEATURE_GET | index, &size, 8));
+	for (i = 0; i < ARRAY_SIZE(states); i++) {
+		if (!vfm_supports(self->dev, states[i]))
+			continue;
+		vfm_reset(self->dev);
+		fd = vfm_enter(self->dev, states[i]);
+		size = vfm_data_size(self->dev);
+		ASSERT_LT(0, size);
+		ASSERT_GT(VFM_SMALL_STATE * 4, size);
+		if (states[i] == VFM_RUNNING || states[i] == VFM_STOP_COPY)
+			ASSERT_LE(VFM_SMALL_STATE, size);
+		if (fd >= 0)
+			close(fd);
+	}
+
+	/* Enough for what then comes: a VMM sizes its buffers by it. */
+	vfm_reset(self->dev);
+	size = vfm_data_size(self->dev);
+	vfm_save(self->dev, &self->got, NULL);
+	ASSERT_LE(self->got.len, size);
+}
+
+TEST_F(accounting, fionread)
+{
+	size_t n, got;
+	int fd;
+
+	fd = vfm_enter(self->dev, VFM_STOP_COPY);
+	while (vfm_poll(fd, POLLIN, vfm_deadline_ms()) & POLLIN) {
+		n = vfm_fionread(fd);
+		got = vfm_read_nowait(fd, vfm_buf_room(&self->got, 1 << 20),
+				      1 << 20);
+		ASSERT_LE(n, got);
+		if (!got)
+			break;
+		self->got.len += got;
+	}
+	ASSERT_LT(VFM_SMALL_STATE, self->got.len);
+	close(fd);
+}
+
+TEST_HARNESS_MAIN
