@@ -11,7 +11,9 @@ CHECK	:= tools/testing/check
 SELFTESTS := tools/testing/selftests/vfio/migration
 
 # An external build has no Kconfig, so the symbols are set here and only here.
+# BTF for modules would need pahole and the kernel's vmlinux.
 CONFIGS	:= CONFIG_VFIO_MIGRATION=m CONFIG_SAMPLE_VFIO_MDEV_MIGSIM=m
+CONFIGS	+= CONFIG_DEBUG_INFO_BTF_MODULES=
 
 # What kbuild sees is a farm of links, one for each kernel: newer kernels write
 # into the folder they are pointed at, and objects of two kernels must not mix.
@@ -50,11 +52,10 @@ modules: | deps
 do-modules:
 	@mkdir -p $(FARM) $(MODULES)
 	@find $(FARM) -xtype l -delete
-	@cp -asf $(addprefix $(CURDIR)/,$(LINKED)) $(FARM)/
+	@[ -z '$(LINKED)' ] || cp -asf $(addprefix $(CURDIR)/,$(LINKED)) $(FARM)/
 	$(MAKE) -C $(KDIR) M=$(FARM) -j$(J) $(CONFIGS) modules
 	@rm -f $(MODULES)/*.ko
 	@find $(FARM) -name '*.ko' -exec cp -t $(MODULES) {} +
-	@ls $(MODULES)/*.ko
 
 # Programs see the uAPI of newer kernels through compat/, and the kselftest
 # headers, which no package of headers has, from the kernel source.

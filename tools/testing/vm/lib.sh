@@ -113,12 +113,15 @@ vm_verdict()
 	fi
 	if [ -n "$why" ] && [ -z "$VM_QUIET" ]; then
 		{
-			echo "--- $VM_KIND: $why. End of the console:"
-			tail -n "${VM_TAIL:-60}" "$VM_JOB/console"
+			echo "--- $VM_KIND: $why. From the console:"
+			# From the first splat on, or the end without one.
+			grep -aE -m1 -B5 -A"${VM_TAIL:-60}" "$VM_SPLAT" \
+				"$VM_JOB/console" ||
+				tail -n "${VM_TAIL:-60}" "$VM_JOB/console"
 			if [ -s "$VM_JOB/dmesg" ]; then
 				echo "--- from the kernel log:"
-				grep -aE -A30 "$VM_SPLAT" "$VM_JOB/dmesg" |
-					head -n 80
+				grep -aE -m1 -A"${VM_TAIL:-60}" "$VM_SPLAT" \
+					"$VM_JOB/dmesg"
 			fi
 			echo "---"
 		} | tr -d '\r' >&2

@@ -9,7 +9,7 @@
 
 #ifdef __KERNEL__
 #include_next <uapi/linux/iommufd.h>
-#elif __has_include_next(<linux/iommufd.h>)
+#elif __has_include_next("linux/iommufd.h")
 #include_next <linux/iommufd.h>
 #else
 

@@ -1,0 +1,139 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The checks that need no kernel to run on. Every checker first has to find
+# fault with a file of meta/ that is known to be bad: a checker that is
+# switched off, silently or not, finds nothing and would pass for ever.
+# Prints KTAP; what a failing check said is above its line.
+
+cd "$(dirname "$0")/../../.." || exit 1
+meta=tools/testing/check/meta
+work=$PWD/build/static
+rm -rf "$work"
+mkdir -p "$work"
+
+src=$(tools/testing/vm/kernel.sh source) || exit 1
+kdir=$(tools/testing/vm/kernel.sh headers) || exit 1
+
+# files PATTERN DIR...: ours, wherever the tree came from
+files()
+{
+	local pattern=$1
+	shift
+
+	{
+		git ls-files -co --exclude-standard -- "$@" 2>/dev/null ||
+			find "$@" -type f
+	} | grep -E "$pattern" | grep -v "^$meta/" | sort | while read -r f; do
+		[ -f "$f" ] && echo "$f"
+	done
+}
+
+mapfile -t kernel < <(files '\.[ch]$' drivers include samples/vfio-mdev)
+mapfile -t compat < <(cd compat && find include -name '*.h')
+mapfile -t scripts < <(files '\.sh$|^\.ci/run$' .)
+
+# The kernel's own names may be camels.
+camels='Avoid CamelCase: <VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2>'
+
+checkpatch()
+{
+	local out
+
+	out=$(perl "$src/scripts/checkpatch.pl" --strict --no-tree --no-summary \
+		--terse --show-types -f "$@" 2>&1 | grep -v "$camels")
+	rm -f .checkpatch-camelcase.*
+	[ -z "$out" ] || { echo "$out"; return 1; }
+}
+
+# Headers in compat/include/uapi obey the rules of include/uapi.
+checkpatch_all()
+{
+	checkpatch "${kernel[@]}" && (cd compat && checkpatch "${compat[@]}")
+}
+
+kdoc()
+{
+	local out
+
+	out=$(perl "$src/scripts/kernel-doc" -none "$@" 2>&1)
+	[ -z "$out" ] || { echo "$out"; return 1; }
+}
+
+# What drivers are written against has to be described to the last detail.
+kdoc_all()
+{
+	kdoc "${kernel[@]}" && kdoc -Wall include/linux/*.h
+}
+
+# build COMMAND...: as users do, and nothing may have been said about it
+build()
+{
+	local out rc
+
+	out=$("$@" 2>&1)
+	rc=$?
+	[ "$rc" -eq 0 ] || echo "$out" | tail -n 40
+	echo "$out" | grep -A4 -E 'warning:|error:|WARNING' && return 1
+	return "$rc"
+}
+
+build_meta()
+{
+	mkdir -p "$work/$1"
+	cp "$meta/$1.c" "$work/$1/"
+	echo "obj-m := $1.o" > "$work/$1/Kbuild"
+	build make -C "$kdir" M="$work/$1" CONFIG_DEBUG_INFO_BTF_MODULES= \
+		"${@:2}" modules
+}
+
+build_all()
+{
+	build make do-modules KDIR="$kdir" FARM="$work/all" \
+		MODULES="$work/modules" W=1 C=2
+}
+
+spdx()
+{
+	local f bad=0
+
+	for f in "${kernel[@]}" "${scripts[@]}" Kbuild Makefile Kconfig; do
+		head -n 2 "$f" | grep -q 'SPDX-License-Identifier: GPL-2.0' ||
+			{ echo "$f: no SPDX line"; bad=1; }
+	done
+	return "$bad"
+}
+
+n=0 failed=0
+# check NAME COMMAND...: an ordinary check
+check()
+{
+	local name=$1 out
+	shift
+
+	n=$((n + 1))
+	if out=$("$@" 2>&1); then
+		echo "ok $n static.$name"
+	else
+		[ -z "$out" ] || echo "# ${out//$'\n'/$'\n# '}"
+		echo "not ok $n static.$name"
+		failed=1
+	fi
+}
+
+fails() { ! "$@"; }
+
+echo "TAP version 13"
+echo "1..11"
+check checkpatch_can_fail fails checkpatch $meta/style.c
+check kernel_doc_can_fail fails kdoc $meta/kdoc.c
+check sparse_can_fail fails build_meta sparse C=2
+check w1_can_fail fails build_meta warning W=1
+check good_builds_pass build_meta warning W=
+check shellcheck_can_fail fails shellcheck $meta/shell.sh
+check spdx spdx
+check checkpatch checkpatch_all
+check kernel_doc kdoc_all
+check shellcheck shellcheck "${scripts[@]}"
+check build_w1_sparse build_all
+exit $failed

@@ -1,0 +1,96 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The runner's own test: what has gone wrong in a machine must never pass.
+# selftest.sh [RUNNER], default run.sh. Prints KTAP.
+# shellcheck disable=SC2016 # the guest's shell expands, not this one
+
+dir=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$dir/../../.." && pwd)
+run=${1:-$dir/run.sh}
+work=$top/build/vm-selftest
+rm -rf "$work"
+mkdir -p "$work/warn"
+
+# status NAME WANTED ARGS...: run a machine, compare the exit status
+status()
+{
+	local name=$1 wanted=$2 got=0
+	shift 2
+
+	mkdir -p "$work/$name"
+	"$run" -n -o "$work/$name" "$@" > "$work/$name.out" 2>&1 || got=$?
+	if [ "$got" -ne "$wanted" ]; then
+		echo "status $got instead of $wanted" >> "$work/$name.out"
+		return 1
+	fi
+}
+
+good()
+{
+	status good 0 -- sh -c 'uname -r; echo file > "$VM_OUT/file";
+		test -d /sys/module/mdev && test -d /sys/module/vfio &&
+		test "$(cat /proc/sys/kernel/panic_on_warn)" = 1' &&
+		grep -q file "$work/good/file"
+}
+
+failing() { status failing 7 -- sh -c 'exit 7'; }
+
+# The console of a machine that died has to be shown.
+panics()
+{
+	status panics 125 -- sh -c 'echo c > /proc/sysrq-trigger' &&
+		grep -q 'sysrq.*crash' "$work/panics.out"
+}
+
+hangs()
+{
+	status hangs 124 -t 20 -- sh -c 'echo up > "$VM_OUT/up"; sleep 600' &&
+		grep -q up "$work/hangs/up"
+}
+
+# A splat that the machine survives, if only in the log.
+complains()
+{
+	status complains 125 -- sh -c \
+		'echo "BUG: sleeping function called" > /dev/kmsg'
+}
+
+# A real warning, by a module that does nothing else.
+warns()
+{
+	local kdir
+
+	kdir=${KDIR:-$("$dir/kernel.sh" headers)} || return 1
+	cp "$top/tools/testing/check/meta/warn.c" "$work/warn/"
+	echo 'obj-m := warn.o' > "$work/warn/Kbuild"
+	make -s -C "$kdir" M="$work/warn" CONFIG_DEBUG_INFO_BTF_MODULES= \
+		modules > "$work/warns.out" 2>&1 || return 1
+	status warns 125 -- insmod "$work/warn/warn.ko" &&
+		grep -q 'panic_on_warn set' "$work/warns.out"
+}
+
+tests=(hangs good failing panics complains warns)
+# Two at a time; most of a boot is waiting.
+for test in "${tests[@]}"; do
+	while [ "$(jobs -pr | wc -l)" -ge 2 ]; do
+		wait -n
+	done
+	{ "$test" && : > "$work/$test.passed"; } 2> "$work/$test.err" &
+done
+wait
+
+echo "TAP version 13"
+echo "1..${#tests[@]}"
+n=0 failed=0
+for test in "${tests[@]}"; do
+	n=$((n + 1))
+	if [ -e "$work/$test.passed" ]; then
+		echo "ok $n $test"
+	else
+		sed 's/^/# /' "$work/$test.out" "$work/$test.err"
+		echo "not ok $n $test"
+		failed=1
+	fi
+done
+exit $failed
