@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vfio-migrate local: from devices to devices of the same machine.
+ *
+ * Up to the moment when every destination has confirmed, the sources can go
+ * back to running, and do so on any failure or signal. From then on they
+ * never run again, and signals have to wait.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "migrate.h"
+
+#define FDS_PER_DEVICE	4
+#define FDS_SPARE	32
+
+/* fill functions: which devices a phase is for, and where they go */
+
+static bool fill_setup(struct migration *m, struct pair *p, bool source,
+		       struct job *job)
+{
+	(void)m;
+	job->target = source ? VFIO_DEVICE_STATE_PRE_COPY :
+			       VFIO_DEVICE_STATE_RESUMING;
+	return !source || (has_precopy(&p->src) &&
+			   p->src.found == VFIO_DEVICE_STATE_RUNNING);
+}
+
+static bool fill_p2p(struct migration *m, struct pair *p, bool source,
+		     struct job *job)
+{
+	(void)m;
+	job->target = has_precopy(&p->src) ? VFIO_DEVICE_STATE_PRE_COPY_P2P :
+					     VFIO_DEVICE_STATE_RUNNING_P2P;
+	return source && has_p2p(&p->src) &&
+	       p->src.found == VFIO_DEVICE_STATE_RUNNING;
+}
+
+static bool fill_stop(struct migration *m, struct pair *p, bool source,
+		      struct job *job)
+{
+	(void)p;
+	job->target = VFIO_DEVICE_STATE_STOP_COPY;
+	if (m->opt->serial)
+		job->fn = serial_drain_job;
+	return source;
+}
+
+static bool fill_confirm(struct migration *m, struct pair *p, bool source,
+			 struct job *job)
+{
+	(void)m;
+	job->target = has_p2p(&p->dst) ? VFIO_DEVICE_STATE_RUNNING_P2P :
+					 VFIO_DEVICE_STATE_STOP;
+	return !source;
+}
+
+static bool fill_finish(struct migration *m, struct pair *p, bool source,
+			struct job *job)
+{
+	job->target = m->opt->run ? VFIO_DEVICE_STATE_RUNNING :
+				    VFIO_DEVICE_STATE_STOP;
+	return !source && p->dst.state != job->target;
+}
+
+/*
+ * Resets a source and closes it, so that nothing of it can run on. One that
+ * something else holds open too is stopped, for it would stay running.
+ */
+static int retire_job(struct job *job)
+{
+	struct device *dev = job->dev;
+
+	if (device_reset(dev, &job->fail))
+		return -job->fail.err;
+	if (dev->path.fd >= 0)
+		device_set_state(dev, VFIO_DEVICE_STATE_STOP, &job->fail);
+	device_freeze(dev);
+	return 0;
+}
+
+static bool fill_retire(struct migration *m, struct pair *p, bool source,
+			struct job *job)
+{
+	(void)p;
+	job->target = VFIO_DEVICE_STATE_STOP;
+	if (!m->opt->keep_source)
+		job->fn = retire_job;
+	return source;
+}
+
+static bool precopy_done(struct migration *m)
+{
+	return streams_converged(m);
+}
+
+static bool all_drained(struct migration *m)
+{
+	unsigned int i;
+
+	for (i = 0; i < m->nr; i++) {
+		if (!stream_drained(&m->pairs[i].stream))
+			return false;
+	}
+	return true;
+}
+
+static void begin_streams(struct migration *m)
+{
+	struct pair *p;
+
+	for (p = m->pairs; p < m->pairs + m->nr; p++) {
+		p->stream.from = p->src.data_fd;
+		p->stream.to = p->dst.data_fd;
+		if (p->src.data_fd >= 0)
+			stream_begin(&p->stream);
+	}
+	m->precopy_ns = now_ns();
+}
+
+/* A guess, from what is left and how fast it went so far. */
+static void predict(struct migration *m)
+{
+	uint64_t ns = now_ns() - m->precopy_ns, rest = 0, bytes = 0;
+	unsigned int i;
+
+	for (i = 0; i < m->nr; i++) {
+		rest += m->pairs[i].stream.rest;
+		bytes += m->pairs[i].stream.precopy_bytes;
+	}
+	if (bytes)
+		m->predicted_ns = (double)rest / bytes * ns;
+}
+
+static bool fill_serial_precopy(struct migration *m, struct pair *p,
+				bool source, struct job *job)
+{
+	job->fn = serial_precopy_job;
+	return p == m->pairs && source;
+}
+
+static int precopy(struct migration *m)
+{
+	int ret;
+
+	begin_streams(m);
+	if (m->opt->serial) {
+		ret = run_jobs(m, PHASE_PRECOPY, fill_serial_precopy,
+			       RUN_INTERRUPTIBLE);
+	} else {
+		m->pumping = true;
+		m->phase = PHASE_PRECOPY;
+		ret = engine_run(m, precopy_done, true);
+		m->phase_ns[PHASE_PRECOPY] = now_ns() - m->precopy_ns;
+	}
+	m->switching = true;
+	predict(m);
+	return ret;
+}
+
+static int drain(struct migration *m)
+{
+	uint64_t start = now_ns();
+	struct pair *p;
+	int ret;
+
+	if (m->opt->serial)
+		return 0;
+	m->phase = PHASE_DRAIN;
+	ret = engine_run(m, all_drained, true);
+	m->pumping = false;
+	m->phase_ns[PHASE_DRAIN] = now_ns() - start;
+	for (p = m->pairs; p < m->pairs + m->nr; p++) {
+		if (p->stream.drained_ns > start)
+			p->phase_ns[PHASE_DRAIN] = p->stream.drained_ns - start;
+	}
+	return ret;
+}
+
+/* Everything that can still be undone. */
+static int migrate(struct migration *m)
+{
+	unsigned int flags = RUN_INTERRUPTIBLE;
+
+	if (m->opt->serial)
+		flags |= RUN_SERIAL;
+	if (run_jobs(m, PHASE_SETUP, fill_setup, flags) || precopy(m) ||
+	    run_jobs(m, PHASE_P2P, fill_p2p, flags) ||
+	    run_jobs(m, PHASE_STOP, fill_stop, flags) || drain(m) ||
+	    run_jobs(m, PHASE_CONFIRM, fill_confirm, flags))
+		return -m->fail.err;
+	return 0;
+}
+
+/* A failure after the confirmation: the first one is told. */
+static void note_failed(struct migration *m, const char *outcome)
+{
+	unsigned int i;
+
+	for (i = 0; i < m->nr_jobs; i++) {
+		if (!m->jobs[i].fail.set || m->fail.set)
+			continue;
+		m->fail = m->jobs[i].fail;
+		snprintf(m->outcome, sizeof(m->outcome), "%s", outcome);
+	}
+}
+
+/*
+ * If a destination does not come up, its source may be the last good copy:
+ * it is left stopped instead of being reset.
+ */
+static void commit(struct migration *m)
+{
+	unsigned int flags = m->opt->serial ? RUN_SERIAL : 0;
+
+	m->committed = true;
+	snprintf(m->outcome, sizeof(m->outcome),
+		 "the destinations hold the state");
+	run_jobs(m, PHASE_FINISH, fill_finish, flags);
+	note_failed(m, "the destinations hold the state, the sources stay stopped and were not reset");
+	if (m->fail.set)
+		return;
+	run_jobs(m, PHASE_RESET, fill_retire, 0);
+	if (!m->opt->keep_source)
+		note_failed(m, "the destinations hold the state, but this source could run again: reset it");
+}
+
+static int parse_pair(struct pair *p, char *spec)
+{
+	char *eq = strchr(spec, '=');
+
+	*eq = '\0';
+	p->src.name = spec;
+	p->dst.name = eq + 1;
+	p->src.fd = -1;
+	p->dst.fd = -1;
+	p->src.data_fd = -1;
+	p->dst.data_fd = -1;
+	return 0;
+}
+
+static struct device *nth(struct migration *m, unsigned int i)
+{
+	return i & 1 ? &m->pairs[i / 2].dst : &m->pairs[i / 2].src;
+}
+
+static int resolve_all(struct migration *m)
+{
+	unsigned int i, j;
+
+	for (i = 0; i < 2 * m->nr; i++) {
+		struct device *dev = nth(m, i);
+
+		if (name_resolve(dev->name, &dev->path, &m->fail))
+			return -m->fail.err;
+		for (j = 0; j < i; j++) {
+			if (!path_same(&dev->path, &nth(m, j)->path))
+				continue;
+			return fail_at(&m->fail, dev->name, EINVAL, "check",
+				       "named twice on the command line (also as %s)",
+				       nth(m, j)->name);
+		}
+	}
+	return 0;
+}
+
+static int open_all(struct migration *m)
+{
+	uint64_t start = now_ns();
+	unsigned int i;
+
+	if (raise_nofile(&m->fail, 2ul * m->nr * FDS_PER_DEVICE + FDS_SPARE))
+		return -m->fail.err;
+	for (i = 0; i < 2 * m->nr; i++) {
+		if (device_open(nth(m, i), &m->fail) ||
+		    device_query(nth(m, i), &m->fail))
+			return -m->fail.err;
+	}
+	m->phase_ns[PHASE_OPEN] = now_ns() - start;
+	return 0;
+}
+
+static int prepare(struct migration *m)
+{
+	unsigned int i;
+
+	if (resolve_all(m) || open_all(m) || check_pairs(m))
+		return -m->fail.err;
+	for (i = 0; i < m->nr; i++) {
+		if (stream_init(&m->pairs[i].stream, m->opt->chunk))
+			return fail_at(&m->fail, "all devices", ENOMEM, "start",
+				       "no memory for the buffers (--chunk %llu)",
+				       (unsigned long long)m->opt->chunk);
+	}
+	if (pool_start(&m->pool, 2 * m->nr, &m->fail) || engine_open(m))
+		return -m->fail.err;
+	return 0;
+}
+
+static void release(struct migration *m)
+{
+	unsigned int i;
+
+	engine_close(m);
+	pool_stop(&m->pool);
+	for (i = 0; i < m->nr; i++) {
+		device_close(&m->pairs[i].src);
+		device_close(&m->pairs[i].dst);
+		stream_free(&m->pairs[i].stream);
+	}
+	open_cleanup();
+	free(m->jobs);
+	free(m->pairs);
+}
+
+static void run(struct migration *m)
+{
+	if (prepare(m)) {
+		snprintf(m->outcome, sizeof(m->outcome),
+			 "no device was changed");
+		return;
+	}
+	if (migrate(m))
+		rollback(m);
+	else
+		commit(m);
+}
+
+static int exit_status(const struct migration *m)
+{
+	if (!m->fail.set)
+		return EXIT_MOVED;
+	return m->committed ? EXIT_MOVED_BUT : EXIT_NOT_MOVED;
+}
+
+int local_run(const struct options *opt, char **specs, unsigned int nr)
+{
+	struct migration m = { .opt = opt, .nr = nr };
+	unsigned int i;
+	int status;
+
+	m.pairs = xcalloc(nr, sizeof(*m.pairs));
+	for (i = 0; i < nr; i++)
+		parse_pair(&m.pairs[i], specs[i]);
+	signals_setup();
+	m.start_ns = now_ns();
+	if (!report_open(&m))
+		run(&m);
+	m.end_ns = now_ns();
+	status = exit_status(&m);
+	if (m.fail.set)
+		report_failure(&m);
+	if (m.committed && !opt->quiet)
+		report_table(&m);
+	if (report_json(&m) && status == EXIT_MOVED)
+		status = EXIT_MOVED_BUT;
+	release(&m);
+	return status;
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The command line. */
+#include <argp.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "migrate.h"
+
+#define MIN_CHUNK	512
+#define MAX_CHUNK	(64ull << 20)
+
+const char *argp_program_version = "vfio-migrate 1";
+
+enum {
+	KEY_RUN = 0x100,
+	KEY_SERIAL,
+	KEY_KEEP_SOURCE,
+	KEY_THRESHOLD,
+	KEY_MAX_ROUNDS,
+	KEY_CHUNK,
+	KEY_JSON,
+	KEY_PROBE,
+};
+
+struct command_line {
+	struct options opt;
+	bool list;
+	char **pairs;
+	unsigned int nr;
+};
+
+static const char doc[] =
+	"Moves the state of VFIO devices to other devices, many at once.\v"
+	"A device is an mdev's uuid, a PCI address, the path of a VFIO character "
+	"device, or fd:N, a VFIO device fd that this program was started with: the "
+	"only way to move a device that something else holds open.\n"
+	"\n"
+	"Sources go back to running if anything fails, or on SIGINT or SIGTERM, "
+	"until every destination has confirmed that it holds its source's state. "
+	"From then on they never run again: they are reset and closed. A "
+	"destination that is not run ends in STOP.\n"
+	"\n"
+	"--serial does what QEMU does without multifd, to compare with. Each step "
+	"is done for one device after another, with blocking calls: all sources "
+	"to PRE_COPY, all destinations to RESUMING; then in turn one read from "
+	"each source, until all are under the threshold; then all sources to P2P; "
+	"then for each source STOP_COPY and reading to the end; then each "
+	"destination from RESUMING to its running side. (QEMU brings devices with "
+	"PRE_COPY to STOP_COPY before it reads the first; here each is as one "
+	"without PRE_COPY, whose STOP_COPY comes just before its reads.)\n"
+	"\n"
+	"Downtime is from the first P2P request (STOP_COPY without P2P) to the "
+	"last destination's confirmation.\n"
+	"\n"
+	"Exit status: 0 the destinations hold the state; 1 they do not, the "
+	"sources run on; 2 bad command line; 3 the destinations hold the state, "
+	"but a later step failed. list: 0 or 1.";
+
+static const struct argp_option options[] = {
+	{ 0, 0, 0, 0, "local:", 1 },
+	{ "run", KEY_RUN, 0, 0, "Start the destinations at the end", 0 },
+	{ "serial", KEY_SERIAL, 0, 0, "One device after another, see below", 0 },
+	{ "keep-source", KEY_KEEP_SOURCE, 0, 0,
+	  "Leave the sources stopped instead of resetting them", 0 },
+	{ "threshold", KEY_THRESHOLD, "BYTES", 0,
+	  "Stop a device when no more than this is left of it (1M)", 0 },
+	{ "max-rounds", KEY_MAX_ROUNDS, "N", 0,
+	  "or after so many rounds of pre-copy (10)", 0 },
+	{ "chunk", KEY_CHUNK, "BYTES", 0,
+	  "Size of one read, two buffers a device (1M)", 0 },
+	{ 0, 0, 0, 0, "list:", 2 },
+	{ "probe", KEY_PROBE, 0, 0,
+	  "Open the devices that nothing else holds, for state and capabilities; this starts them for a moment", 0 },
+	{ 0, 0, 0, 0, "Both:", 3 },
+	{ "json", KEY_JSON, "FILE", 0, "Write a report, - for stdout", 0 },
+	{ "quiet", 'q', 0, 0, "No table and no progress", 0 },
+	{ "verbose", 'v', 0, 0,
+	  "Progress lines even if stderr is no terminal", 0 },
+	{ 0 }
+};
+
+static uint64_t size_arg(struct argp_state *state, const char *name,
+			 const char *text, uint64_t min, uint64_t max)
+{
+	uint64_t v = 0;
+
+	if (parse_size(text, &v))
+		argp_error(state, "--%s: '%s' is not a size (such as 4096, 64K, 1M)",
+			   name, text);
+	if (v < min || v > max)
+		argp_error(state, "--%s: %s is out of range", name, text);
+	return v;
+}
+
+static unsigned int rounds_arg(struct argp_state *state, const char *text)
+{
+	char *end;
+	unsigned long v = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || !v || v > 1000000)
+		argp_error(state, "--max-rounds: '%s' is not a number from 1 to 1000000",
+			   text);
+	return v;
+}
+
+static void add_pair(struct argp_state *state, struct command_line *cl,
+		     char *spec)
+{
+	char *eq = strchr(spec, '=');
+	bool good;
+
+	if (!eq)
+		argp_error(state, "'%s' is not SRC=DST", spec);
+	*eq = '\0';
+	good = name_is_valid(spec) && name_is_valid(eq + 1);
+	*eq = '=';
+	if (!good)
+		argp_error(state, "'%s': a device is an mdev uuid, a PCI address, a /dev/vfio/devices path, or fd:N",
+			   spec);
+	cl->pairs[cl->nr++] = spec;
+}
+
+static void add_arg(struct argp_state *state, struct command_line *cl,
+		    char *arg)
+{
+	if (state->arg_num) {
+		if (cl->list)
+			argp_error(state, "list takes no arguments");
+		add_pair(state, cl, arg);
+		return;
+	}
+	cl->list = !strcmp(arg, "list");
+	if (!cl->list && strcmp(arg, "local"))
+		argp_error(state, "unknown command '%s'", arg);
+}
+
+static void check_end(struct argp_state *state, struct command_line *cl)
+{
+	struct options *opt = &cl->opt;
+
+	if (!cl->list && !cl->nr)
+		argp_error(state, "local needs at least one SRC=DST");
+	if (cl->list && (opt->run || opt->serial || opt->keep_source))
+		argp_error(state, "list takes only --probe and --json");
+	if (!cl->list && opt->probe)
+		argp_error(state, "--probe is for list");
+	if (opt->quiet)
+		opt->progress = false;
+}
+
+static error_t parse_opt(int key, char *arg, struct argp_state *state)
+{
+	struct command_line *cl = state->input;
+	struct options *opt = &cl->opt;
+
+	switch (key) {
+	case KEY_RUN:
+		opt->run = true;
+		return 0;
+	case KEY_SERIAL:
+		opt->serial = true;
+		return 0;
+	case KEY_KEEP_SOURCE:
+		opt->keep_source = true;
+		return 0;
+	case KEY_THRESHOLD:
+		opt->threshold = size_arg(state, "threshold", arg, 0, INT64_MAX);
+		return 0;
+	case KEY_MAX_ROUNDS:
+		opt->max_rounds = rounds_arg(state, arg);
+		return 0;
+	case KEY_CHUNK:
+		opt->chunk = size_arg(state, "chunk", arg, MIN_CHUNK, MAX_CHUNK);
+		return 0;
+	case KEY_JSON:
+		opt->json = arg;
+		return 0;
+	case KEY_PROBE:
+		opt->probe = true;
+		return 0;
+	case 'q':
+		opt->quiet = true;
+		return 0;
+	case 'v':
+		opt->progress = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		add_arg(state, cl, arg);
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "what to do? local or list");
+		return EINVAL;
+	case ARGP_KEY_SUCCESS:
+		check_end(state, cl);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_opt,
+		.args_doc = "local SRC=DST...\nlist",
+		.doc = doc,
+	};
+	struct command_line cl = {
+		.opt = {
+			.threshold = 1 << 20,
+			.chunk = 1 << 20,
+			.max_rounds = 10,
+			.progress = isatty(STDERR_FILENO),
+		},
+	};
+	int status;
+
+	argp_err_exit_status = EXIT_BAD_USAGE;
+	cl.pairs = xcalloc(argc, sizeof(*cl.pairs));
+	argp_parse(&argp, argc, argv, 0, NULL, &cl);
+	status = cl.list ? list_run(&cl.opt) :
+			   local_run(&cl.opt, cl.pairs, cl.nr);
+	free(cl.pairs);
+	return status;
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * vfio-migrate: moves the state of many VFIO devices to others at once.
+ *
+ * A pair is one source and its destination, a stream is the way of one pair's
+ * bytes between their two data fds. One thread, the main one, drives all
+ * streams through one io_uring (ring.c). VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE
+ * is a blocking ioctl, so every device has a worker thread that makes it
+ * (work.c); the main thread never calls into a device that may be in an arc.
+ *
+ * Ownership: a device's fields belong to its worker while that has a job, and
+ * to the main thread otherwise. Streams belong to the main thread, with
+ * --serial to the worker that copies. The byte counters are read by anyone.
+ */
+#ifndef VFIO_MIGRATE_H
+#define VFIO_MIGRATE_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <liburing.h>
+#include <linux/vfio.h>
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define NSEC_PER_MSEC	1000000ull
+#define NSEC_PER_SEC	1000000000ull
+
+/* Exit status: who holds the devices' state is the first thing to know. */
+enum {
+	EXIT_MOVED = 0,		/* the destinations hold the state */
+	EXIT_NOT_MOVED = 1,	/* the sources do, and run on */
+	EXIT_BAD_USAGE = 2,
+	EXIT_MOVED_BUT = 3,	/* moved, but a later step failed */
+};
+
+/* What went wrong first: one line on stderr, one object in the report. */
+struct failure {
+	bool set;
+	int err;
+	char device[128];
+	char step[96];
+	char reason[384];
+};
+
+/* names.c: where a device is, without opening it */
+struct dev_path {
+	int fd;			/* fd:N, else -1 */
+	int group;		/* IOMMU group, -1 when there is none */
+	bool group_noiommu;
+	char id[64];		/* what the group's ioctl calls the device */
+	char cdev[64];		/* its own character device, "" without one */
+	char sysfs[PATH_MAX];	/* "" when it is not known */
+};
+
+struct group;
+
+/* device.c */
+struct device {
+	const char *name;	/* as the user wrote it */
+	struct dev_path path;
+	struct group *group;
+	int fd;
+	int data_fd;
+	uint32_t info_flags;
+	uint32_t num_regions;
+	uint64_t caps;
+	uint32_t found;		/* state before we touched it */
+	uint32_t state;		/* state that the kernel told last */
+};
+
+/* What happens to a device or pair, in this order. */
+enum phase {
+	PHASE_OPEN,
+	PHASE_SETUP,		/* PRE_COPY and RESUMING */
+	PHASE_PRECOPY,
+	PHASE_P2P,		/* here the downtime begins */
+	PHASE_STOP,
+	PHASE_DRAIN,
+	PHASE_CONFIRM,		/* RESUMING -> RUNNING_P2P; here it ends */
+	PHASE_FINISH,		/* RUNNING, or STOP without --run */
+	PHASE_RESET,
+	PHASE_NR,
+};
+
+/* work.c: something to be done by a device's worker */
+struct job {
+	struct migration *m;
+	struct pair *pair;
+	struct device *dev;
+	int (*fn)(struct job *job);
+	uint32_t target;
+	unsigned int worker;
+	struct failure fail;
+	uint64_t start_ns;
+	uint64_t end_ns;
+	bool posted;		/* main thread only, as reaped */
+	bool reaped;
+};
+
+struct worker {
+	pthread_t thread;
+	struct pool *pool;
+	struct job *job;	/* pool.lock; NULL when idle */
+};
+
+struct pool {
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	unsigned int running;	/* lock */
+	bool quit;		/* lock */
+	int done_fd;		/* eventfd, signalled at the end of each job */
+	unsigned int nr;
+	struct worker *workers;
+};
+
+/* stream.c: the bytes of one pair and when to stop copying */
+enum stream_mode {
+	STREAM_IDLE,		/* nothing to read, or not wanted now */
+	STREAM_ITERATE,		/* PRE_COPY, in a round */
+	STREAM_DRAIN,		/* STOP_COPY, to the end */
+	STREAM_END,		/* read to the end */
+};
+
+struct buffer {
+	unsigned char *mem;
+	size_t len;
+	size_t off;
+};
+
+#define STREAM_BUFFERS	2
+
+struct stream {
+	int from;
+	int to;
+	enum stream_mode mode;
+	bool stopped;		/* source is in STOP_COPY */
+	bool reading;
+	bool read_is_final;	/* the read was begun in STOP_COPY */
+	bool writing;
+	unsigned int head;	/* next buffer to write */
+	unsigned int tail;	/* next buffer to fill */
+	struct buffer buf[STREAM_BUFFERS];
+	uint64_t retry_ns;	/* no request before this time */
+	bool iterates;		/* the source is in PRE_COPY */
+	bool below;		/* the rest was under the threshold */
+	_Atomic unsigned int rounds;
+	uint64_t round_want;
+	uint64_t round_got;
+	_Atomic uint64_t rest;
+	_Atomic uint64_t precopy_bytes;
+	_Atomic uint64_t stopcopy_bytes;
+	uint64_t drained_ns;	/* the last byte was written */
+};
+
+struct pair {
+	struct device src;
+	struct device dst;
+	struct stream stream;
+	uint64_t down_from_ns;
+	uint64_t down_to_ns;
+	uint64_t phase_ns[PHASE_NR];
+};
+
+struct engine {
+	struct io_uring ring;
+	bool open;
+	bool wake_armed;
+	uint64_t wake_count;
+	unsigned int inflight;
+};
+
+struct options {
+	bool run;
+	bool serial;
+	bool keep_source;
+	bool quiet;
+	bool progress;
+	bool probe;
+	uint64_t threshold;
+	uint64_t chunk;
+	unsigned int max_rounds;
+	const char *json;
+};
+
+struct migration {
+	const struct options *opt;
+	struct pair *pairs;
+	unsigned int nr;
+	struct pool pool;
+	struct engine engine;
+	struct failure fail;
+	struct job *jobs;	/* those of the phase */
+	unsigned int nr_jobs;
+	enum phase phase;
+	bool pumping;		/* data may flow */
+	bool switching;		/* decided: sources are not asked any more */
+	bool rolling_back;	/* failed: jobs now lead back */
+	bool committed;		/* every destination has confirmed */
+	char outcome[512];	/* which side holds the state */
+	uint64_t start_ns;
+	uint64_t end_ns;
+	uint64_t precopy_ns;	/* when pre-copy began */
+	uint64_t down_from_ns;
+	uint64_t down_to_ns;
+	uint64_t predicted_ns;
+	uint64_t progress_ns;
+	uint64_t progress_bytes;
+	uint64_t phase_ns[PHASE_NR];
+	FILE *json;
+};
+
+/* util.c */
+uint64_t now_ns(void);
+void *xcalloc(size_t nr, size_t size);
+double ns_to_ms(uint64_t ns);
+const char *size_str(uint64_t bytes, char buf[static 16]);
+int parse_size(const char *text, uint64_t *out);
+void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+int fail_at(struct failure *fail, const char *device, int err,
+	    const char *step, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+int raise_nofile(struct failure *fail, unsigned long want);
+
+/* names.c */
+bool name_is_valid(const char *name);
+int name_resolve(const char *name, struct dev_path *path, struct failure *fail);
+void name_from_sysfs(struct dev_path *path);
+bool path_same(const struct dev_path *a, const struct dev_path *b);
+int sysfs_link(const char *dir, const char *link, char *buf, size_t size);
+
+/* open.c */
+int device_open(struct device *dev, struct failure *fail);
+void device_close(struct device *dev);
+void device_freeze(struct device *dev);
+void device_close_data(struct device *dev);
+void open_cleanup(void);
+
+/* state.c */
+const char *state_name(uint32_t state);
+bool has_p2p(const struct device *dev);
+bool has_precopy(const struct device *dev);
+int device_query(struct device *dev, struct failure *fail);
+int device_get_state(struct device *dev, uint32_t *state);
+int device_set_state(struct device *dev, uint32_t target, struct failure *fail);
+int device_reset(struct device *dev, struct failure *fail);
+int precopy_rest(int data_fd, uint64_t *rest);
+
+/* check.c */
+int check_pairs(struct migration *m);
+
+/* work.c */
+int pool_start(struct pool *pool, unsigned int nr, struct failure *fail);
+void pool_stop(struct pool *pool);
+void pool_post(struct pool *pool, unsigned int worker, struct job *job);
+bool pool_busy(struct pool *pool);
+bool pool_done(struct pool *pool, struct job *job);
+void pool_interrupt(struct pool *pool);
+
+/* signals.c */
+void signals_setup(void);
+int signals_caught(void);
+const sigset_t *signals_open(void);
+
+/* stream.c */
+int stream_init(struct stream *s, size_t chunk);
+void stream_free(struct stream *s);
+void stream_begin(struct stream *s);
+void stream_stop_copy(struct stream *s);
+void stream_got(struct migration *m, struct stream *s, size_t bytes);
+void stream_paused(struct migration *m, struct stream *s);
+void stream_check(struct migration *m, struct stream *s);
+bool stream_converged(const struct stream *s, const struct options *opt);
+bool streams_converged(struct migration *m);
+bool stream_drained(const struct stream *s);
+int read_failed(struct pair *p, int err, struct failure *fail);
+int write_failed(struct pair *p, int err, struct failure *fail);
+
+/* ring.c */
+int engine_open(struct migration *m);
+void engine_close(struct migration *m);
+int engine_run(struct migration *m, bool (*done)(struct migration *m),
+	       bool interruptible);
+void engine_quiesce(struct migration *m);
+
+/* serial.c */
+int serial_precopy_job(struct job *job);
+int serial_drain_job(struct job *job);
+
+/* phases.c */
+typedef bool (*fill_fn)(struct migration *m, struct pair *p, bool source,
+			struct job *job);
+#define RUN_INTERRUPTIBLE	0x1
+#define RUN_SERIAL		0x2
+int set_state_job(struct job *job);
+int run_jobs(struct migration *m, enum phase phase, fill_fn fill,
+	     unsigned int flags);
+void reap_jobs(struct migration *m);
+
+/* rollback.c */
+void rollback(struct migration *m);
+
+/* local.c */
+int local_run(const struct options *opt, char **specs, unsigned int nr);
+
+/* report.c */
+const char *phase_name(enum phase phase);
+int report_open(struct migration *m);
+int report_json(struct migration *m);
+void report_table(struct migration *m);
+void report_failure(const struct migration *m);
+void report_progress(struct migration *m);
+struct json_object;
+int json_write(FILE *f, const char *name, struct json_object *o);
+
+/* inuse.c */
+enum use { USE_NO, USE_YES, USE_UNKNOWN };
+struct user {
+	int pid;
+	char comm[32];
+};
+int inuse_scan(void);
+enum use inuse_find(const struct dev_path *path, struct user *user);
+void inuse_free(void);
+
+/* list.c */
+int list_run(const struct options *opt);
+
+#endif /* VFIO_MIGRATE_H */

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A phase is a set of jobs, at most one per device. Its end is the barrier:
+ * run_jobs() comes back when every job has ended. Meanwhile data flow.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "migrate.h"
+
+int set_state_job(struct job *job)
+{
+	return device_set_state(job->dev, job->target, &job->fail);
+}
+
+static bool jobs_done(struct migration *m)
+{
+	return !pool_busy(&m->pool);
+}
+
+/* Where the downtime of a pair begins and ends. */
+static void note_downtime(struct migration *m, struct job *job)
+{
+	struct pair *p = job->pair;
+
+	if (job->dev == &p->src && !p->down_from_ns &&
+	    (m->phase == PHASE_P2P || m->phase == PHASE_STOP)) {
+		p->down_from_ns = job->start_ns;
+		if (!m->down_from_ns || job->start_ns < m->down_from_ns)
+			m->down_from_ns = job->start_ns;
+	}
+	if (job->dev == &p->dst && m->phase == PHASE_CONFIRM) {
+		p->down_to_ns = job->end_ns;
+		if (job->end_ns > m->down_to_ns)
+			m->down_to_ns = job->end_ns;
+	}
+}
+
+static void job_ended(struct migration *m, struct job *job)
+{
+	struct pair *p = job->pair;
+	uint64_t ns = job->end_ns - job->start_ns;
+
+	if (ns > p->phase_ns[m->phase])
+		p->phase_ns[m->phase] = ns;
+	note_downtime(m, job);
+	if (job->fail.set || job->fn != set_state_job)
+		return;
+	if (job->dev == &p->src && job->target == VFIO_DEVICE_STATE_STOP_COPY) {
+		p->stream.from = job->dev->data_fd;
+		stream_stop_copy(&p->stream);
+	}
+}
+
+/*
+ * Looks at the jobs that have ended since. An EINTR is our own doing if
+ * another device failed, so it becomes the failure only if nothing else did.
+ */
+void reap_jobs(struct migration *m)
+{
+	bool record = !m->committed && !m->rolling_back;
+	struct job *eintr = NULL;
+	unsigned int i;
+
+	for (i = 0; i < m->nr_jobs; i++) {
+		struct job *job = &m->jobs[i];
+
+		if (job->posted && !job->reaped &&
+		    pool_done(&m->pool, job)) {
+			job->reaped = true;
+			job_ended(m, job);
+		}
+		if (!job->reaped || !job->fail.set || m->fail.set || !record)
+			continue;
+		if (job->fail.err != EINTR)
+			m->fail = job->fail;
+		else
+			eintr = job;
+	}
+	if (eintr && !m->fail.set && !pool_busy(&m->pool))
+		m->fail = eintr->fail;
+}
+
+static unsigned int fill_jobs(struct migration *m, fill_fn fill)
+{
+	struct job *job = m->jobs;
+	unsigned int i;
+	int side;
+
+	for (i = 0; i < m->nr; i++) {
+		for (side = 0; side < 2; side++) {
+			struct pair *p = &m->pairs[i];
+
+			job->m = m;
+			job->pair = p;
+			job->dev = side ? &p->dst : &p->src;
+			job->worker = 2 * i + side;
+			job->fn = set_state_job;
+			if (fill(m, p, !side, job))
+				job++;
+		}
+	}
+	return job - m->jobs;
+}
+
+static void post(struct migration *m, struct job *job)
+{
+	job->posted = true;
+	pool_post(&m->pool, job->worker, job);
+}
+
+/* All jobs at once, or with RUN_SERIAL one after another. */
+static int run_all(struct migration *m, unsigned int flags)
+{
+	bool interruptible = flags & RUN_INTERRUPTIBLE;
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < m->nr_jobs && !ret; i++) {
+		post(m, &m->jobs[i]);
+		if (flags & RUN_SERIAL)
+			ret = engine_run(m, jobs_done, interruptible);
+	}
+	if (!(flags & RUN_SERIAL))
+		ret = engine_run(m, jobs_done, interruptible);
+	return ret;
+}
+
+/*
+ * Runs @phase on all devices that @fill wants it for. The first failure goes
+ * to m->fail if RUN_INTERRUPTIBLE; otherwise the caller looks at the jobs,
+ * which stay until the next phase.
+ */
+int run_jobs(struct migration *m, enum phase phase, fill_fn fill,
+	     unsigned int flags)
+{
+	uint64_t start = now_ns();
+	int ret;
+
+	m->phase = phase;
+	free(m->jobs);
+	m->jobs = xcalloc(2 * m->nr, sizeof(*m->jobs));
+	m->nr_jobs = fill_jobs(m, fill);
+	ret = run_all(m, flags);
+	m->phase_ns[phase] += now_ns() - start;
+	return ret;
+}

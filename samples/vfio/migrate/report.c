@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What a person and what a machine gets to read. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "migrate.h"
+
+static const char * const phase_names[PHASE_NR] = {
+	[PHASE_OPEN] = "open",
+	[PHASE_SETUP] = "setup",
+	[PHASE_PRECOPY] = "precopy",
+	[PHASE_P2P] = "p2p",
+	[PHASE_STOP] = "stop_copy",
+	[PHASE_DRAIN] = "drain",
+	[PHASE_CONFIRM] = "confirm",
+	[PHASE_FINISH] = "finish",
+	[PHASE_RESET] = "reset",
+};
+
+const char *phase_name(enum phase phase)
+{
+	return phase_names[phase];
+}
+
+static uint64_t pair_bytes(const struct pair *p)
+{
+	return p->stream.precopy_bytes + p->stream.stopcopy_bytes;
+}
+
+static uint64_t total_bytes(const struct migration *m)
+{
+	uint64_t bytes = 0;
+	unsigned int i;
+
+	for (i = 0; i < m->nr; i++)
+		bytes += pair_bytes(&m->pairs[i]);
+	return bytes;
+}
+
+static double downtime_ms(uint64_t from, uint64_t to)
+{
+	return to > from ? ns_to_ms(to - from) : 0;
+}
+
+void report_failure(const struct migration *m)
+{
+	say("%s: %s: %s; %s", m->fail.device, m->fail.step, m->fail.reason,
+	    m->outcome);
+}
+
+/* At most one line a second. */
+void report_progress(struct migration *m)
+{
+	uint64_t now = now_ns(), bytes, rest = 0;
+	char a[16], b[16], c[16];
+	unsigned int i;
+
+	if (!m->opt->progress)
+		return;
+	if (!m->progress_ns)
+		m->progress_ns = m->start_ns;
+	if (now - m->progress_ns < NSEC_PER_SEC)
+		return;
+	bytes = total_bytes(m);
+	for (i = 0; i < m->nr; i++)
+		rest += m->pairs[i].stream.rest;
+	say("%6.1f s  %-9s  moved %10s  %10s/s  rest %10s",
+	    (double)(now - m->start_ns) / NSEC_PER_SEC, phase_name(m->phase),
+	    size_str(bytes, a),
+	    size_str((double)(bytes - m->progress_bytes) * NSEC_PER_SEC /
+		     (now - m->progress_ns), b), size_str(rest, c));
+	m->progress_ns = now;
+	m->progress_bytes = bytes;
+}
+
+void report_table(struct migration *m)
+{
+	char a[16], b[16];
+	unsigned int i;
+
+	printf("%-36s %-36s %10s %10s %6s %12s\n", "source", "destination",
+	       "pre-copy", "stop-copy", "rounds", "downtime");
+	for (i = 0; i < m->nr; i++) {
+		const struct pair *p = &m->pairs[i];
+
+		printf("%-36s %-36s %10s %10s %6u %9.1f ms\n", p->src.name,
+		       p->dst.name, size_str(p->stream.precopy_bytes, a),
+		       size_str(p->stream.stopcopy_bytes, b), p->stream.rounds,
+		       downtime_ms(p->down_from_ns, p->down_to_ns));
+	}
+	printf("%u %s, %s in %.1f s, downtime %.1f ms (expected %.1f): p2p %.1f, stop_copy %.1f, drain %.1f, confirm %.1f\n",
+	       m->nr, m->opt->serial ? "one after another" : "in parallel",
+	       size_str(total_bytes(m), a),
+	       (double)(m->end_ns - m->start_ns) / NSEC_PER_SEC,
+	       downtime_ms(m->down_from_ns, m->down_to_ns),
+	       ns_to_ms(m->predicted_ns), ns_to_ms(m->phase_ns[PHASE_P2P]),
+	       ns_to_ms(m->phase_ns[PHASE_STOP]),
+	       ns_to_ms(m->phase_ns[PHASE_DRAIN]),
+	       ns_to_ms(m->phase_ns[PHASE_CONFIRM]));
+	fflush(stdout);
+}
+
+static void add_str(struct json_object *o, const char *key, const char *v)
+{
+	json_object_object_add(o, key, json_object_new_string(v));
+}
+
+static void add_int(struct json_object *o, const char *key, uint64_t v)
+{
+	json_object_object_add(o, key, json_object_new_int64((int64_t)v));
+}
+
+static void add_bool(struct json_object *o, const char *key, bool v)
+{
+	json_object_object_add(o, key, json_object_new_boolean(v));
+}
+
+static void add_ms(struct json_object *o, const char *key, double ms)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.3f", ms);
+	json_object_object_add(o, key, json_object_new_double_s(ms, text));
+}
+
+static struct json_object *phases_json(const uint64_t *ns)
+{
+	struct json_object *o = json_object_new_object();
+	int i;
+
+	for (i = 0; i < PHASE_NR; i++)
+		add_ms(o, phase_names[i], ns_to_ms(ns[i]));
+	return o;
+}
+
+static struct json_object *pair_json(const struct pair *p)
+{
+	struct json_object *o = json_object_new_object();
+
+	add_str(o, "source", p->src.name);
+	add_str(o, "destination", p->dst.name);
+	add_int(o, "precopy_bytes", p->stream.precopy_bytes);
+	add_int(o, "stopcopy_bytes", p->stream.stopcopy_bytes);
+	add_int(o, "rounds", p->stream.rounds);
+	add_ms(o, "downtime_ms", downtime_ms(p->down_from_ns, p->down_to_ns));
+	json_object_object_add(o, "phases_ms", phases_json(p->phase_ns));
+	return o;
+}
+
+static struct json_object *failure_json(const struct failure *fail)
+{
+	struct json_object *o;
+
+	if (!fail->set)
+		return NULL;
+	o = json_object_new_object();
+	add_str(o, "device", fail->device);
+	add_str(o, "step", fail->step);
+	add_int(o, "errno", fail->err);
+	if (strerrorname_np(fail->err))
+		add_str(o, "name", strerrorname_np(fail->err));
+	add_str(o, "reason", fail->reason);
+	return o;
+}
+
+static struct json_object *report_object(struct migration *m)
+{
+	struct json_object *o = json_object_new_object();
+	struct json_object *devices = json_object_new_array();
+	unsigned int i;
+
+	for (i = 0; i < m->nr; i++)
+		json_object_array_add(devices, pair_json(&m->pairs[i]));
+	add_bool(o, "ok", !m->fail.set);
+	add_str(o, "mode", m->opt->serial ? "serial" : "parallel");
+	add_bool(o, "confirmed", m->committed);
+	add_str(o, "outcome", m->outcome);
+	add_ms(o, "downtime_ms", downtime_ms(m->down_from_ns, m->down_to_ns));
+	add_ms(o, "predicted_downtime_ms", ns_to_ms(m->predicted_ns));
+	add_ms(o, "total_ms", ns_to_ms(m->end_ns - m->start_ns));
+	add_int(o, "bytes", total_bytes(m));
+	add_int(o, "threshold", m->opt->threshold);
+	add_int(o, "max_rounds", m->opt->max_rounds);
+	add_int(o, "chunk", m->opt->chunk);
+	json_object_object_add(o, "devices", devices);
+	json_object_object_add(o, "phases_ms", phases_json(m->phase_ns));
+	json_object_object_add(o, "error", failure_json(&m->fail));
+	return o;
+}
+
+/* The file is opened first, so that a bad name fails before anything else. */
+int report_open(struct migration *m)
+{
+	if (!m->opt->json)
+		return 0;
+	m->json = strcmp(m->opt->json, "-") ? fopen(m->opt->json, "we") : stdout;
+	if (m->json)
+		return 0;
+	snprintf(m->outcome, sizeof(m->outcome), "no device was changed");
+	return fail_at(&m->fail, m->opt->json, errno, "open report", "%s",
+		       strerror(errno));
+}
+
+int json_write(FILE *f, const char *name, struct json_object *o)
+{
+	bool bad;
+
+	fprintf(f, "%s\n", json_object_to_json_string_ext(o,
+		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+	bad = fflush(f) || ferror(f);
+	if (f != stdout && fclose(f))
+		bad = true;
+	if (bad)
+		say("%s: write report: %s", name, strerror(errno));
+	return bad ? -EIO : 0;
+}
+
+int report_json(struct migration *m)
+{
+	if (!m->json)
+		return 0;
+	return json_write(m->json, m->opt->json, report_object(m));
+}

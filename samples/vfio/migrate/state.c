@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The migration features of one device. These calls block for as long as the
+ * device takes; outside of the opening they are made by its worker only.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "migrate.h"
+
+#define FEATURE_WORDS 4
+
+/* A struct vfio_device_feature with room for the largest payload. */
+union feature {
+	struct vfio_device_feature head;
+	uint64_t words[FEATURE_WORDS];
+};
+
+static const char * const state_names[] = {
+	[VFIO_DEVICE_STATE_ERROR] = "ERROR",
+	[VFIO_DEVICE_STATE_STOP] = "STOP",
+	[VFIO_DEVICE_STATE_RUNNING] = "RUNNING",
+	[VFIO_DEVICE_STATE_STOP_COPY] = "STOP_COPY",
+	[VFIO_DEVICE_STATE_RESUMING] = "RESUMING",
+	[VFIO_DEVICE_STATE_RUNNING_P2P] = "RUNNING_P2P",
+	[VFIO_DEVICE_STATE_PRE_COPY] = "PRE_COPY",
+	[VFIO_DEVICE_STATE_PRE_COPY_P2P] = "PRE_COPY_P2P",
+};
+
+const char *state_name(uint32_t state)
+{
+	return state < ARRAY_SIZE(state_names) ? state_names[state] : "?";
+}
+
+bool has_p2p(const struct device *dev)
+{
+	return dev->caps & VFIO_MIGRATION_P2P;
+}
+
+bool has_precopy(const struct device *dev)
+{
+	return dev->caps & VFIO_MIGRATION_PRE_COPY;
+}
+
+static int feature(struct device *dev, uint32_t flags, union feature *f,
+		   size_t payload)
+{
+	f->head.argsz = sizeof(f->head) + payload;
+	f->head.flags = flags;
+	return ioctl(dev->fd, VFIO_DEVICE_FEATURE, f) < 0 ? -errno : 0;
+}
+
+int device_get_state(struct device *dev, uint32_t *state)
+{
+	struct vfio_device_feature_mig_state *mig;
+	union feature f = { 0 };
+	int ret;
+
+	mig = (void *)f.head.data;
+	ret = feature(dev, VFIO_DEVICE_FEATURE_GET |
+		      VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, &f, sizeof(*mig));
+	if (!ret)
+		*state = mig->device_state;
+	return ret;
+}
+
+/* What the device can do and where it is. */
+int device_query(struct device *dev, struct failure *fail)
+{
+	struct vfio_device_feature_migration *mig;
+	union feature f = { 0 };
+	int ret;
+
+	mig = (void *)f.head.data;
+	ret = feature(dev, VFIO_DEVICE_FEATURE_GET |
+		      VFIO_DEVICE_FEATURE_MIGRATION, &f, sizeof(*mig));
+	if (ret)
+		return fail_at(fail, dev->name, -ret, "GET MIGRATION",
+			       "%s (its driver cannot migrate it)",
+			       strerror(-ret));
+	dev->caps = mig->flags;
+	ret = device_get_state(dev, &dev->state);
+	if (ret)
+		return fail_at(fail, dev->name, -ret, "GET MIG_DEVICE_STATE",
+			       "%s", strerror(-ret));
+	dev->found = dev->state;
+	return 0;
+}
+
+static const char *set_state_hint(int err)
+{
+	switch (err) {
+	case EINTR:
+		return "interrupted";
+	case ECANCELED:
+		return "a reset came between";
+	case EMFILE:
+	case ENFILE:
+		return "no file descriptor left: raise ulimit -n";
+	case ENOMEM:
+		return "raise the memory limit";
+	case ENODATA:
+		return "the data ended early";
+	case EBADMSG:
+		return "the data are damaged";
+	case EMEDIUMTYPE:
+		return "the data are those of a device of another type or size";
+	case EINVAL:
+		return "the device refuses this transition";
+	default:
+		return "the kernel log may tell more";
+	}
+}
+
+static int set_state_failed(struct device *dev, uint32_t target, int err,
+			    struct failure *fail)
+{
+	uint32_t from = dev->state;
+	char step[64], now[40] = "its state is unknown";
+
+	snprintf(step, sizeof(step), "SET_STATE %s -> %s", state_name(from),
+		 state_name(target));
+	if (!device_get_state(dev, &dev->state))
+		snprintf(now, sizeof(now), "it is in %s",
+			 state_name(dev->state));
+	return fail_at(fail, dev->name, err, step, "%s (%s, %s)",
+		       strerror(err), set_state_hint(err), now);
+}
+
+int device_set_state(struct device *dev, uint32_t target, struct failure *fail)
+{
+	struct vfio_device_feature_mig_state *mig;
+	union feature f = { 0 };
+	int ret;
+
+	mig = (void *)f.head.data;
+	mig->device_state = target;
+	mig->data_fd = -1;
+	ret = feature(dev, VFIO_DEVICE_FEATURE_SET |
+		      VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, &f, sizeof(*mig));
+	if (ret)
+		return set_state_failed(dev, target, -ret, fail);
+	dev->state = target;
+	if (mig->data_fd >= 0) {
+		device_close_data(dev);
+		dev->data_fd = mig->data_fd;
+	}
+	return 0;
+}
+
+int device_reset(struct device *dev, struct failure *fail)
+{
+	if (ioctl(dev->fd, VFIO_DEVICE_RESET) < 0) {
+		int err = errno;
+
+		device_get_state(dev, &dev->state);
+		return fail_at(fail, dev->name, err, "RESET", "%s (it is in %s)",
+			       strerror(err), state_name(dev->state));
+	}
+	if (device_get_state(dev, &dev->state))
+		dev->state = VFIO_DEVICE_STATE_RUNNING;
+	return 0;
+}
+
+/* How many bytes a source in PRE_COPY expects to have. */
+int precopy_rest(int data_fd, uint64_t *rest)
+{
+	struct vfio_precopy_info info = { .argsz = sizeof(info) };
+
+	if (ioctl(data_fd, VFIO_MIG_GET_PRECOPY_INFO, &info) < 0)
+		return -errno;
+	*rest = info.initial_bytes + info.dirty_bytes;
+	if (*rest < info.initial_bytes)
+		*rest = UINT64_MAX;
+	return 0;
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One pair's bytes: how far a pre-copy has come, and what a failed read or
+ * write means. Who does the reading and writing is ring.c or serial.c.
+ *
+ * A round ends when the source has nothing more for now, or when as many
+ * bytes have been read as it had announced when the round began: a source
+ * that changes faster than it is read would never come to the first.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "migrate.h"
+
+int stream_init(struct stream *s, size_t chunk)
+{
+	unsigned int i;
+
+	s->from = -1;
+	s->to = -1;
+	for (i = 0; i < STREAM_BUFFERS; i++) {
+		s->buf[i].mem = malloc(chunk);
+		if (!s->buf[i].mem)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+void stream_free(struct stream *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < STREAM_BUFFERS; i++)
+		free(s->buf[i].mem);
+}
+
+/* The first round is never skipped: it carries what is worth sending early. */
+void stream_begin(struct stream *s)
+{
+	uint64_t rest = 0;
+
+	s->iterates = true;
+	s->mode = STREAM_ITERATE;
+	precopy_rest(s->from, &rest);
+	s->rest = rest;
+	s->round_want = rest ? rest : 1;
+	s->round_got = 0;
+}
+
+/* The source has entered STOP_COPY. */
+void stream_stop_copy(struct stream *s)
+{
+	s->stopped = true;
+	s->iterates = false;
+	s->mode = STREAM_DRAIN;
+}
+
+/*
+ * Asks the source for its rest and begins a round if that is worth one. A
+ * source that cannot tell is taken to have none: STOP_COPY gets it anyway.
+ */
+void stream_check(struct migration *m, struct stream *s)
+{
+	uint64_t rest = 0;
+
+	precopy_rest(s->from, &rest);
+	s->rest = rest;
+	s->below = rest <= m->opt->threshold;
+	s->mode = s->below ? STREAM_IDLE : STREAM_ITERATE;
+	s->round_want = rest;
+	s->round_got = 0;
+}
+
+void stream_got(struct migration *m, struct stream *s, size_t bytes)
+{
+	if (s->read_is_final) {
+		s->stopcopy_bytes += bytes;
+		return;
+	}
+	s->precopy_bytes += bytes;
+	s->round_got += bytes;
+	if (m->switching || s->stopped || s->round_got < s->round_want)
+		return;
+	s->rounds++;
+	stream_check(m, s);
+}
+
+/*
+ * The source had nothing. If it had nothing in the whole round, whatever it
+ * announces, it is left alone until the next tick.
+ */
+void stream_paused(struct migration *m, struct stream *s)
+{
+	bool empty = !s->round_got;
+
+	if (s->stopped)
+		return;
+	s->mode = STREAM_IDLE;
+	if (m->switching)
+		return;
+	s->rounds++;
+	stream_check(m, s);
+	if (empty)
+		s->mode = STREAM_IDLE;
+}
+
+bool stream_converged(const struct stream *s, const struct options *opt)
+{
+	return !s->iterates || s->below || s->rounds >= opt->max_rounds;
+}
+
+/* All at the same time; those that were under the threshold may have grown. */
+bool streams_converged(struct migration *m)
+{
+	unsigned int i, pass;
+	struct stream *s;
+
+	for (pass = 0; pass < 2; pass++) {
+		for (i = 0; i < m->nr; i++) {
+			s = &m->pairs[i].stream;
+			if (pass && s->iterates && s->mode == STREAM_IDLE)
+				stream_check(m, s);
+			if (!stream_converged(s, m->opt))
+				return false;
+		}
+	}
+	return true;
+}
+
+bool stream_drained(const struct stream *s)
+{
+	return s->mode == STREAM_END && s->head == s->tail && !s->writing;
+}
+
+static const char *data_hint(int err)
+{
+	switch (err) {
+	case ENODEV:
+		return " (the session has ended: was the device reset or its state changed by someone else?)";
+	case ENOMSG:
+		return " (a driver must not report a temporary end in STOP_COPY)";
+	case EILSEQ:
+		return " (not the data of a migration)";
+	case EBADMSG:
+		return " (the data are damaged)";
+	case EPROTONOSUPPORT:
+		return " (the source's data are of a newer kind: update the destination's driver)";
+	case EMEDIUMTYPE:
+		return " (the destination is of another type or size than the source)";
+	case ESTALE:
+		return " (the destination's device version does not take the source's)";
+	case ENOMEM:
+		return " (raise the memory limit)";
+	default:
+		return "";
+	}
+}
+
+static int data_failed(struct device *dev, int err, const char *step,
+		       struct failure *fail)
+{
+	return fail_at(fail, dev->name, err, step, "%s%s", strerror(err),
+		       data_hint(err));
+}
+
+int read_failed(struct pair *p, int err, struct failure *fail)
+{
+	return data_failed(&p->src, err, "read", fail);
+}
+
+int write_failed(struct pair *p, int err, struct failure *fail)
+{
+	return data_failed(&p->dst, err, "write", fail);
+}
