@@ -67,7 +67,11 @@ programs: | deps
 	@ksft='$(KSFT)'; [ -e "$$ksft/kselftest_harness.h" ] || exit 1; \
 	mkdir -p $(BIN) && \
 	$(MAKE) --no-print-directory -C samples/vfio/migrate O=$(BIN) UAPI='$(UAPI)' && \
-	$(MAKE) --no-print-directory -C $(SELFTESTS) -j$(J) O=$(BIN) UAPI='$(UAPI)' KSFT="$$ksft"
+	$(MAKE) --no-print-directory -C $(SELFTESTS) -j$(J) O=$(BIN) UAPI='$(UAPI)' KSFT="$$ksft" && \
+	$(MAKE) --no-print-directory $(BIN)/barcmp
+
+$(BIN)/barcmp: $(CHECK)/barcmp.c
+	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror $(CFLAGS) $(UAPI) $< -o $@
 
 .PHONY: uml
 uml:
