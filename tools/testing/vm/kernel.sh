@@ -15,6 +15,7 @@
 # complete. Without apt or network the newest complete one of the cache is used.
 
 set -u
+PATH=$PATH:/usr/sbin:/sbin	# depmod
 cache=${VFIO_MIGRATION_CACHE:-$HOME/.cache/vfio-migration}/debian
 mkdir -p "$cache" || exit 1
 
@@ -53,7 +54,7 @@ fetch()
 make_image()
 {
 	fetch "$2" "linux-image-$1" || return 1
-	[ -s "$2/boot/vmlinuz-$1" ] && depmod -b "$2" "$1"
+	[ -d "$2/lib/modules/$1/kernel" ] && depmod -b "$2" "$1"
 }
 
 make_headers()
@@ -66,7 +67,6 @@ make_headers()
 	sed -i "s,/usr/src/linux-headers-$ver-common,$cache/$1/headers&," \
 		"$2/usr/src/linux-headers-$1/Makefile"
 	ln -sfn "usr/src/linux-headers-$1" "$2/kdir"
-	[ -s "$2/kdir/include/config/kernel.release" ]
 }
 
 make_source()
@@ -88,8 +88,23 @@ make_source()
 			"$name/tools/testing/selftests/kselftest" \
 			"$name/tools/testing/selftests/lib.mk" || return 1
 	rm -r "$2/debs"
-	[ -s "$2/scripts/checkpatch.pl" ] &&
-		[ -s "$2/tools/testing/selftests/kselftest_harness.h" ]
+}
+
+# whole PART RELEASE DIR: what is used of it is there
+whole()
+{
+	local file
+
+	case $1 in
+	image) set -- "$3" "boot/vmlinuz-$2" "lib/modules/$2/modules.dep.bin" ;;
+	headers) set -- "$3" kdir/include/config/kernel.release \
+			kdir/Module.symvers kdir/scripts/Makefile.build ;;
+	source) set -- "$3" scripts/checkpatch.pl scripts/kernel-doc \
+			tools/testing/selftests/kselftest_harness.h ;;
+	esac
+	for file in "${@:2}"; do
+		[ -s "$1/$file" ] || return 1
+	done
 }
 
 # part NAME: make sure that it is there, set $release
@@ -106,16 +121,17 @@ part()
 		return 1
 	fi
 	dir=$cache/$release/$1
-	[ -d "$dir" ] && return 0
+	whole "$1" "$release" "$dir" && return 0
 
 	mkdir -p "$cache/$release"
 	exec 9> "$cache/$release/.lock"
 	flock 9
-	[ -d "$dir" ] && return 0
+	whole "$1" "$release" "$dir" && return 0
 	say "fetching the $1 of $release"
-	rm -rf "$dir".tmp.*
+	rm -rf "$dir" "$dir".tmp.*
 	tmp=$dir.tmp.$$
-	if "make_$1" "$release" "$tmp" && mv -T "$tmp" "$dir"; then
+	if "make_$1" "$release" "$tmp" && whole "$1" "$release" "$tmp" &&
+	   mv -T "$tmp" "$dir"; then
 		return 0
 	fi
 	rm -rf "$tmp"

@@ -8,6 +8,7 @@
 # status as its very last step. Whatever goes wrong, a hang, a panic, a
 # warning, the token is missing or the log tells, and the run has failed.
 
+PATH=$PATH:/usr/sbin:/sbin
 VM_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 VM_TOP=$(cd "$VM_DIR/../../.." && pwd)
 # shellcheck disable=SC2034 # for those who source this

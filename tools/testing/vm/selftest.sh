@@ -53,7 +53,8 @@ hangs()
 complains()
 {
 	status complains 125 -- sh -c \
-		'echo "BUG: sleeping function called" > /dev/kmsg'
+		'echo "BUG: sleeping function called" > /dev/kmsg' &&
+		grep -q 'the kernel complained' "$work/complains.out"
 }
 
 # A real warning, by a module that does nothing else.

@@ -6,6 +6,7 @@
 # apt configuration of our own, the machine's sources stay as they are.
 
 set -eu
+PATH=$PATH:/usr/sbin:/sbin	# depmod
 cache=${VFIO_MIGRATION_CACHE:-$HOME/.cache/vfio-migration}
 config=$(dirname "$(realpath "$0")")/uml.config
 log=$cache/uml-build.log
