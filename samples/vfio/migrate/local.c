@@ -227,7 +227,7 @@ static void commit(struct migration *m)
 		note_failed(m, "the destinations hold the state, but this source could run again: reset it");
 }
 
-static int parse_pair(struct pair *p, char *spec)
+static void parse_pair(struct pair *p, char *spec)
 {
 	char *eq = strchr(spec, '=');
 
@@ -238,7 +238,6 @@ static int parse_pair(struct pair *p, char *spec)
 	p->dst.fd = -1;
 	p->src.data_fd = -1;
 	p->dst.data_fd = -1;
-	return 0;
 }
 
 static struct device *nth(struct migration *m, unsigned int i)
@@ -286,7 +285,7 @@ static int prepare(struct migration *m)
 {
 	unsigned int i;
 
-	if (resolve_all(m) || open_all(m) || check_pairs(m))
+	if (open_all(m) || check_pairs(m))
 		return -m->fail.err;
 	for (i = 0; i < m->nr; i++) {
 		if (stream_init(&m->pairs[i].stream, m->opt->chunk))
@@ -317,11 +316,8 @@ static void release(struct migration *m)
 
 static void run(struct migration *m)
 {
-	if (prepare(m)) {
-		snprintf(m->outcome, sizeof(m->outcome),
-			 "no device was changed");
+	if (prepare(m))
 		return;
-	}
 	if (migrate(m))
 		rollback(m);
 	else
@@ -346,7 +342,11 @@ int local_run(const struct options *opt, char **specs, unsigned int nr)
 		parse_pair(&m.pairs[i], specs[i]);
 	signals_setup();
 	m.start_ns = now_ns();
-	if (!report_open(&m))
+	snprintf(m.outcome, sizeof(m.outcome), "no device was changed");
+	/* names first: a report's own fd must not be taken for some fd:N */
+	resolve_all(&m);
+	report_open(&m);
+	if (!m.fail.set)
 		run(&m);
 	m.end_ns = now_ns();
 	status = exit_status(&m);

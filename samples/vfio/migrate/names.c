@@ -12,8 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+
+#include <linux/kcmp.h>
 
 #include "migrate.h"
 
@@ -243,9 +246,16 @@ int name_resolve(const char *name, struct dev_path *path, struct failure *fail)
 	return from_cdev(name, path, fail);
 }
 
+static bool same_file(int a, int b)
+{
+	pid_t self = getpid();
+
+	return a == b || !syscall(SYS_kcmp, self, self, KCMP_FILE, a, b);
+}
+
 bool path_same(const struct dev_path *a, const struct dev_path *b)
 {
-	if (a->fd >= 0 && a->fd == b->fd)
+	if (a->fd >= 0 && b->fd >= 0 && same_file(a->fd, b->fd))
 		return true;
 	return a->sysfs[0] && !strcmp(a->sysfs, b->sysfs);
 }

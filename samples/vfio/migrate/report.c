@@ -199,7 +199,6 @@ int report_open(struct migration *m)
 	m->json = strcmp(m->opt->json, "-") ? fopen(m->opt->json, "we") : stdout;
 	if (m->json)
 		return 0;
-	snprintf(m->outcome, sizeof(m->outcome), "no device was changed");
 	return fail_at(&m->fail, m->opt->json, errno, "open report", "%s",
 		       strerror(errno));
 }

@@ -94,7 +94,7 @@ static const char *set_state_hint(int err)
 {
 	switch (err) {
 	case EINTR:
-		return "interrupted";
+		return signals_caught() ? "stopped by a signal" : "interrupted";
 	case ECANCELED:
 		return "a reset came between";
 	case EMFILE:
