@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VFIO migration core: the walk over the state machine
+ *
+ * User space names the state that it wants; the core takes the device there arc
+ * by arc. What happens when an arc fails (A5):
+ *
+ * - The driver has left the device where the arc began. If no arc before it ended
+ *   a session that the caller had, the core walks back to where the caller
+ *   started. Otherwise what the caller had cannot be given back, and the device
+ *   stays in the state reached, from which the caller can go on.
+ * - If an arc of the way back fails too, the device stays there.
+ * - ERROR only if the driver said vfio_mig_broken(), or if the data refused.
+ *
+ * vfio.ko installs the data fd after the walk. If it cannot (EMFILE, EFAULT), it
+ * drops the file, which nobody ever saw, and the way back is walked from the
+ * file's release (vfio_mig_withdraw()), before the ioctl returns to user space.
+ *
+ * A reset may come at any time. It is carried out when the walk lets go of
+ * state_mutex, at the latest, and the walk then reports ECANCELED (A6).
+ */
+#include <linux/file.h>
+#include <linux/sched/signal.h>
+
+#include "private.h"
+
+/**
+ * struct vfio_mig_walk - one SET_STATE
+ * @mig: device
+ * @start: state that the caller saw
+ * @reset_count: to notice a reset
+ * @lost: a session of the caller was ended on the way
+ * @opened: session that the last arc opened
+ */
+struct vfio_mig_walk {
+	struct vfio_mig *mig;
+	enum vfio_device_mig_state start;
+	unsigned long reset_count;
+	bool lost;
+	struct vfio_mig_session *opened;
+};
+
+/**
+ * vfio_mig_aborted - has a reset come that is not carried out yet
+ * @mig: device
+ *
+ * Context: any. For arcs that poll their hardware.
+ * Return: true if the arc is to be left as soon as possible, with -ECANCELED.
+ */
+bool vfio_mig_aborted(struct vfio_mig *mig)
+{
+	return READ_ONCE(mig->reset_pending);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_aborted);
+
+static bool vfio_mig_overtaken(const struct vfio_mig_walk *walk)
+{
+	return vfio_mig_aborted(walk->mig) ||
+	       walk->mig->reset_count != walk->reset_count;
+}
+
+/*
+ * Make a session current, unless a reset has come, which would not know of it.
+ */
+static void vfio_mig_publish(struct vfio_mig *mig,
+			     struct vfio_mig_session *session)
+{
+	spin_lock_irq(&mig->reset_lock);
+	if (!mig->reset_pending) {
+		kref_get(&session->ref);
+		mig->session = session;
+	}
+	spin_unlock_irq(&mig->reset_lock);
+	if (mig->session == session)
+		vfio_mig_session_work(session);
+	else
+		vfio_mig_session_end(session);
+}
+
+/* A file that vfio.ko does not get: nobody can see it. */
+static void vfio_mig_discard(struct vfio_mig_session *session)
+{
+	vfio_mig_session_end(session);
+	fput(session->file);
+}
+
+static void vfio_mig_enter_error(struct vfio_mig *mig)
+{
+	WRITE_ONCE(mig->state, VFIO_DEVICE_STATE_ERROR);
+	vfio_mig_session_detach(mig);
+}
+
+/* The driver's part of an arc. */
+static int vfio_mig_call_arc(struct vfio_mig *mig,
+			     enum vfio_device_mig_state to)
+{
+	int ret;
+
+	lockdep_assert_held(&mig->state_mutex);
+	mig->broken = false;
+	ret = mig->ops->arc(mig, mig->state, to);
+	if (mig->broken) {
+		vfio_mig_enter_error(mig);
+		return ret ?: -EIO;
+	}
+
+	return ret;
+}
+
+/* The core's part, once the device has moved. */
+static void vfio_mig_entered(struct vfio_mig *mig,
+			     enum vfio_device_mig_state to)
+{
+	enum vfio_device_mig_state from = mig->state;
+
+	WRITE_ONCE(mig->state, to);
+	if (vfio_mig_arc_ends(from, to))
+		vfio_mig_session_detach(mig);
+	else if (to == VFIO_DEVICE_STATE_STOP_COPY && mig->session)
+		vfio_mig_save_stop_copy(mig->session);
+}
+
+/*
+ * One arc. It opens its session before it has any effect, so that lack of memory
+ * costs nothing. On success *opened is a session whose file the caller owns.
+ */
+static int vfio_mig_do_arc(struct vfio_mig *mig, enum vfio_device_mig_state to,
+			   struct vfio_mig_session **opened)
+{
+	struct vfio_mig_session *session = NULL;
+	int ret;
+
+	if (vfio_mig_arc_opens(mig->state, to)) {
+		session = vfio_mig_session_open(mig, vfio_mig_saving(to));
+		if (IS_ERR(session))
+			return PTR_ERR(session);
+		if (to == VFIO_DEVICE_STATE_STOP_COPY)
+			session->save.stop_copy = true;
+	}
+	if (mig->state == VFIO_DEVICE_STATE_RESUMING) {
+		ret = vfio_mig_load_finish(mig);
+		if (ret)
+			return ret;
+	}
+	ret = vfio_mig_call_arc(mig, to);
+	if (ret) {
+		if (session)
+			vfio_mig_discard(session);
+		return ret;
+	}
+	vfio_mig_entered(mig, to);
+	if (session)
+		vfio_mig_publish(mig, session);
+	*opened = session;
+
+	return 0;
+}
+
+/*
+ * The way back to @start. Signals that only interrupt do not stop it; what fails
+ * leaves the device where it then is.
+ */
+static void vfio_mig_walk_back(struct vfio_mig *mig,
+			       enum vfio_device_mig_state start)
+{
+	struct vfio_mig_session *opened = NULL;
+	enum vfio_device_mig_state next;
+
+	lockdep_assert_held(&mig->state_mutex);
+	mig->unwinding = true;
+	while (mig->state != start && !vfio_mig_aborted(mig)) {
+		next = vfio_mig_next_arc(mig->flags, mig->state, start);
+		if (vfio_mig_do_arc(mig, next, &opened))
+			break;
+		if (WARN_ON_ONCE(opened)) {
+			vfio_mig_discard(opened);
+			break;
+		}
+	}
+	mig->unwinding = false;
+}
+
+static int vfio_mig_walk_step(struct vfio_mig_walk *walk,
+			      enum vfio_device_mig_state next)
+{
+	struct vfio_mig *mig = walk->mig;
+	enum vfio_device_mig_state from = mig->state;
+	int ret;
+
+	ret = vfio_mig_do_arc(mig, next, &walk->opened);
+	if (ret)
+		return ret;
+	if (vfio_mig_arc_ends(from, next))
+		walk->lost = true;
+	if (walk->opened)
+		walk->opened->undo = walk->lost ? from : walk->start;
+
+	return 0;
+}
+
+static int vfio_mig_walk(struct vfio_mig_walk *walk,
+			 enum vfio_device_mig_state target)
+{
+	struct vfio_mig *mig = walk->mig;
+	enum vfio_device_mig_state next;
+	int ret;
+
+	lockdep_assert_held(&mig->state_mutex);
+	do {
+		next = vfio_mig_next_arc(mig->flags, mig->state, target);
+		if (next == VFIO_DEVICE_STATE_ERROR)
+			return -EINVAL;
+		if (next == mig->state)
+			return 0;
+		ret = vfio_mig_walk_step(walk, next);
+		if (vfio_mig_overtaken(walk))
+			return -ECANCELED;
+	} while (!ret && mig->state != target);
+
+	if (ret && !walk->lost && mig->state != VFIO_DEVICE_STATE_ERROR)
+		vfio_mig_walk_back(mig, walk->start);
+
+	return vfio_mig_overtaken(walk) ? -ECANCELED : ret;
+}
+
+/**
+ * vfio_mig_set_state - VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, SET
+ * @vdev: device
+ * @target: any number, as user space gave it
+ *
+ * Rule: A2, A4, A5, A6, A7.
+ * Return: the data fd's file if the last arc opens a session, NULL if not, or an
+ * ERR_PTR(): see include/uapi/linux/vfio_migration.h.
+ */
+struct file *vfio_mig_set_state(struct vfio_device *vdev,
+				enum vfio_device_mig_state target)
+{
+	struct vfio_mig *mig = vfio_mig_from_vdev(vdev);
+	struct vfio_mig_walk walk = { .mig = mig };
+	struct file *file = NULL;
+	int ret;
+
+	ret = vfio_mig_begin(mig);
+	if (ret)
+		return ERR_PTR(ret);
+	walk.start = mig->state;
+	walk.reset_count = mig->reset_count;
+	ret = vfio_mig_walk(&walk, target);
+	if (walk.opened && ret)
+		vfio_mig_discard(walk.opened);
+	else if (walk.opened)
+		file = walk.opened->file;
+	vfio_mig_unlock(mig);
+
+	return ret ? ERR_PTR(ret) : file;
+}
+
+/**
+ * vfio_mig_withdraw - undo the SET that opened a session nobody got the fd of
+ * @session: whose file is being released
+ *
+ * Context: release of the file, in the task that called SET, on its way back to
+ * user space. A fatal signal ends it early; the session then stays current, and
+ * unused, until it is left.
+ */
+void vfio_mig_withdraw(struct vfio_mig_session *session)
+{
+	struct vfio_mig *mig = session->mig;
+
+	if (vfio_mig_ended(session) || vfio_mig_begin(mig))
+		return;
+	if (mig->session == session)
+		vfio_mig_walk_back(mig, session->undo);
+	vfio_mig_unlock(mig);
+}
+
+static void vfio_mig_report(struct vfio_mig *mig, int err, const char *what,
+			    struct va_format *reason)
+{
+	pr_warn_ratelimited("vfio-migration: %s: %s in %s: %pV (%d)\n",
+			    mig->name, what, vfio_mig_state_name(mig->state),
+			    reason, err);
+}
+
+/**
+ * vfio_mig_fail - say why a callback fails
+ * @mig: device
+ * @err: negative errno
+ * @fmt: the reason, for people
+ *
+ * Context: in a callback.
+ * Return: @err, for the callback to return.
+ */
+int vfio_mig_fail(struct vfio_mig *mig, int err, const char *fmt, ...)
+{
+	struct va_format reason = { .fmt = fmt };
+	va_list args;
+
+	va_start(args, fmt);
+	reason.va = &args;
+	vfio_mig_report(mig, err, "failed", &reason);
+	va_end(args);
+
+	return err;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_fail);
+
+/**
+ * vfio_mig_broken - say that an arc left the device unusable
+ * @mig: device, which goes to ERROR when the arc returns
+ * @err: negative errno
+ * @fmt: the reason, for people
+ *
+ * Context: in &vfio_mig_ops.arc.
+ * Return: @err, for the arc to return.
+ */
+int vfio_mig_broken(struct vfio_mig *mig, int err, const char *fmt, ...)
+{
+	struct va_format reason = { .fmt = fmt };
+	va_list args;
+
+	lockdep_assert_held(&mig->state_mutex);
+	mig->broken = true;
+	va_start(args, fmt);
+	reason.va = &args;
+	vfio_mig_report(mig, err, "broke", &reason);
+	va_end(args);
+
+	return err;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_broken);
+
+/**
+ * vfio_mig_wait_head - where arcs sleep
+ * @mig: device
+ */
+wait_queue_head_t *vfio_mig_wait_head(struct vfio_mig *mig)
+{
+	return &mig->wait;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_wait_head);
+
+/**
+ * vfio_mig_wait_mode - how arcs sleep: the way back only heeds fatal signals
+ * @mig: device
+ */
+unsigned int vfio_mig_wait_mode(struct vfio_mig *mig)
+{
+	return mig->unwinding ? TASK_KILLABLE : TASK_INTERRUPTIBLE;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_wait_mode);
+
+/**
+ * vfio_mig_wait_over - is there no point in sleeping on
+ * @mig: device
+ *
+ * Return: -ECANCELED if a reset came, else 0.
+ */
+int vfio_mig_wait_over(struct vfio_mig *mig)
+{
+	return vfio_mig_aborted(mig) ? -ECANCELED : 0;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_wait_over);
+
+/**
+ * vfio_mig_wait_us - sleep in an arc for some time
+ * @mig: device whose arc is running
+ * @us: microseconds
+ *
+ * Context: only in &vfio_mig_ops.arc.
+ * Return: 0, or -ECANCELED or -EINTR as vfio_mig_wait_event().
+ */
+int vfio_mig_wait_us(struct vfio_mig *mig, u64 us)
+{
+	ktime_t end = ktime_add_us(ktime_get(), us);
+	ktime_t left = us_to_ktime(us);
+
+	while (!vfio_mig_aborted(mig) && ktime_to_ns(left) > 0) {
+		unsigned int mode = vfio_mig_wait_mode(mig);
+		DEFINE_WAIT(wait);
+
+		if (signal_pending_state(mode, current))
+			return -EINTR;
+		prepare_to_wait(&mig->wait, &wait, mode);
+		if (!vfio_mig_aborted(mig))
+			schedule_hrtimeout(&left, HRTIMER_MODE_REL);
+		finish_wait(&mig->wait, &wait);
+		left = ktime_sub(end, ktime_get());
+	}
+
+	return vfio_mig_wait_over(mig);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_wait_us);

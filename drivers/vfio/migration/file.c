@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VFIO migration core: the data fd
+ *
+ * Thin adapters between file operations and the two halves of a session. Whether
+ * anybody got the fd is known by flush, which comes for every file that leaves a
+ * table of fds, and only for those: a file released without it is one that vfio.ko
+ * could not install.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/poll.h>
+#include <linux/seq_file.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+#include <asm/ioctls.h>
+
+#include "private.h"
+
+static bool vfio_mig_nowait(const struct kiocb *iocb)
+{
+	return (iocb->ki_flags & IOCB_NOWAIT) ||
+	       (iocb->ki_filp->f_flags & O_NONBLOCK);
+}
+
+/*
+ * Without FMODE_NOWAIT, an attempt is refused as the VFS does for drivers with
+ * plain read() and write(), also if poll says that it would work.
+ */
+static bool vfio_mig_refuse(const struct vfio_mig_session *session,
+			    const struct kiocb *iocb)
+{
+	return !session->nowait && (iocb->ki_flags & IOCB_NOWAIT) &&
+	       !(iocb->ki_filp->f_flags & O_NONBLOCK);
+}
+
+static ssize_t vfio_mig_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct vfio_mig_session *session = iocb->ki_filp->private_data;
+	ssize_t ret;
+
+	if (!iov_iter_count(to))
+		return 0;
+	if (vfio_mig_refuse(session, iocb))
+		return -EAGAIN;
+	ret = vfio_mig_slot_take(session, vfio_mig_save_ready,
+				 vfio_mig_nowait(iocb));
+	if (ret <= 0)
+		return ret;
+	ret = vfio_mig_save_read(session, to);
+	vfio_mig_slot_release(session);
+
+	return ret;
+}
+
+static ssize_t vfio_mig_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct vfio_mig_session *session = iocb->ki_filp->private_data;
+	bool nowait = vfio_mig_nowait(iocb);
+	ssize_t ret;
+
+	if (!iov_iter_count(from))
+		return 0;
+	if (vfio_mig_refuse(session, iocb))
+		return -EAGAIN;
+	/* A transition may have begun to judge what came before. */
+	do {
+		ret = vfio_mig_slot_take(session, vfio_mig_load_ready, nowait);
+		if (ret <= 0)
+			break;
+		ret = vfio_mig_load_write(session, from);
+		vfio_mig_slot_release(session);
+	} while (ret == -EAGAIN && !nowait);
+
+	return ret;
+}
+
+static __poll_t vfio_mig_poll(struct file *file, poll_table *wait)
+{
+	struct vfio_mig_session *session = file->private_data;
+	__poll_t mask;
+
+	poll_wait(file, &session->wait, wait);
+	spin_lock_irq(&session->lock);
+	mask = session->saving ? vfio_mig_save_poll(session) :
+				 vfio_mig_load_poll(session);
+	spin_unlock_irq(&session->lock);
+
+	return mask;
+}
+
+static int vfio_mig_get_precopy(struct vfio_mig_session *session,
+				struct vfio_mig_precopy *info)
+{
+	struct vfio_mig *mig = session->mig;
+	int ret;
+
+	ret = vfio_mig_begin(mig);
+	if (ret)
+		return ret;
+	if (mig->session != session || vfio_mig_ended(session)) {
+		ret = -ENODEV;
+	} else if (!vfio_mig_precopy(mig->state)) {
+		ret = -EINVAL;
+	} else {
+		mig->ops->precopy_info(mig, info);
+		spin_lock_irq(&session->lock);
+		info->initial += session->save.unread_initial;
+		info->dirty += session->save.unread_later;
+		spin_unlock_irq(&session->lock);
+	}
+	vfio_mig_unlock(mig);
+
+	return ret;
+}
+
+static long vfio_mig_ioctl_precopy(struct vfio_mig_session *session,
+				   struct vfio_precopy_info __user *arg)
+{
+	const size_t minsz = offsetofend(struct vfio_precopy_info, dirty_bytes);
+	struct vfio_mig_precopy left = {};
+	struct vfio_precopy_info info;
+	int ret;
+
+	if (copy_from_user(&info, arg, minsz))
+		return -EFAULT;
+	if (info.argsz < minsz)
+		return -EINVAL;
+	ret = vfio_mig_get_precopy(session, &left);
+	if (ret)
+		return ret;
+	info.flags = 0;
+	info.initial_bytes = left.initial;
+	info.dirty_bytes = left.dirty;
+
+	return copy_to_user(arg, &info, minsz) ? -EFAULT : 0;
+}
+
+static long vfio_mig_ioctl_fionread(struct vfio_mig_session *session,
+				    int __user *arg)
+{
+	size_t queued;
+
+	spin_lock_irq(&session->lock);
+	queued = vfio_mig_ended(session) ? 0 : session->save.queued;
+	spin_unlock_irq(&session->lock);
+
+	return put_user((int)min_t(size_t, queued, INT_MAX), arg);
+}
+
+static long vfio_mig_ioctl(struct file *file, unsigned int cmd,
+			   unsigned long arg)
+{
+	struct vfio_mig_session *session = file->private_data;
+
+	if (!session->saving)
+		return -ENOTTY;
+	switch (cmd) {
+	case VFIO_MIG_GET_PRECOPY_INFO:
+		return vfio_mig_ioctl_precopy(session, (void __user *)arg);
+	case FIONREAD:
+		return vfio_mig_ioctl_fionread(session, (int __user *)arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int vfio_mig_flush(struct file *file, fl_owner_t id)
+{
+	struct vfio_mig_session *session = file->private_data;
+
+	set_bit(VFIO_MIG_DELIVERED, &session->flags);
+
+	return 0;
+}
+
+/* Nobody can read any more: the worker need not go on, the state stays. */
+static int vfio_mig_release_file(struct inode *inode, struct file *file)
+{
+	struct vfio_mig_session *session = file->private_data;
+
+	if (!test_bit(VFIO_MIG_DELIVERED, &session->flags))
+		vfio_mig_withdraw(session);
+	if (session->saving) {
+		vfio_mig_session_end(session);
+		vfio_mig_session_purge(session);
+	}
+	vfio_mig_session_put(session);
+
+	return 0;
+}
+
+static void vfio_mig_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct vfio_mig_session *session = file->private_data;
+	unsigned long held;
+	size_t queued;
+
+	spin_lock_irq(&session->lock);
+	queued = session->saving ? session->save.queued : session->load.queued;
+	held = session->saving ? vfio_mig_save_held(session) :
+				 session->load.pages;
+	spin_unlock_irq(&session->lock);
+
+	seq_printf(m, "vfio-mig-state:\t%s\n",
+		   vfio_mig_ended(session) ? "ended" :
+		   session->saving ? "saving" : "resuming");
+	seq_printf(m, "vfio-mig-window:\t%zu\n", session->window);
+	seq_printf(m, "vfio-mig-queued:\t%zu\n", queued);
+	seq_printf(m, "vfio-mig-held:\t%lu\n", held << PAGE_SHIFT);
+}
+
+static const struct file_operations vfio_mig_fops = {
+	.owner		= THIS_MODULE,
+	.read_iter	= vfio_mig_read_iter,
+	.write_iter	= vfio_mig_write_iter,
+	.poll		= vfio_mig_poll,
+	.unlocked_ioctl	= vfio_mig_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+	.flush		= vfio_mig_flush,
+	.release	= vfio_mig_release_file,
+	.show_fdinfo	= vfio_mig_show_fdinfo,
+};
+
+static const struct file_operations vfio_mig_fops_no_poll = {
+	.owner		= THIS_MODULE,
+	.read_iter	= vfio_mig_read_iter,
+	.write_iter	= vfio_mig_write_iter,
+	.unlocked_ioctl	= vfio_mig_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+	.flush		= vfio_mig_flush,
+	.release	= vfio_mig_release_file,
+	.show_fdinfo	= vfio_mig_show_fdinfo,
+};
+
+/**
+ * vfio_mig_file - the file of a session
+ * @session: session whose reference the file takes over, on success
+ *
+ * Return: a file for vfio.ko to install, or an ERR_PTR().
+ */
+struct file *vfio_mig_file(struct vfio_mig_session *session)
+{
+	const struct file_operations *fops = session->mig->config.no_poll ?
+		&vfio_mig_fops_no_poll : &vfio_mig_fops;
+	struct file *file;
+
+	file = anon_inode_getfile(session->saving ? "[vfio-mig-save]" :
+						    "[vfio-mig-resume]",
+				  fops, session,
+				  session->saving ? O_RDONLY : O_WRONLY);
+	if (IS_ERR(file))
+		return file;
+	stream_open(file->f_inode, file);
+	if (session->nowait)
+		file->f_mode |= FMODE_NOWAIT;
+
+	return file;
+}

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VFIO migration core: from complete sections to the driver
+ *
+ * The writer (receive.c) leaves complete sections in a list. The worker verifies
+ * the first one's payload, gives it to the driver's load(), and frees it. A section
+ * stays in the list, and counts against the window, until the driver has taken it.
+ *
+ * RESUMING -> STOP waits until the worker is done with all that was accepted, and
+ * judges it. What is in the hands of a writer at that moment was not accepted.
+ */
+#include <linux/mm.h>
+#include <linux/poll.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "private.h"
+
+/**
+ * vfio_mig_load_init - set up the resuming half
+ * @session: new session
+ */
+void vfio_mig_load_init(struct vfio_mig_session *session)
+{
+	INIT_LIST_HEAD(&session->load.sections);
+}
+
+/**
+ * vfio_mig_section_free - free a section and its payload
+ * @section: section, or NULL
+ */
+void vfio_mig_section_free(struct vfio_mig_section *section)
+{
+	unsigned int i;
+
+	if (!section)
+		return;
+	for (i = 0; i < VFIO_MIG_SECTION_PAGES && section->pages[i]; i++)
+		put_page(section->pages[i]);
+	kfree(section);
+}
+
+/* The session is locked. Return: a section whose owner is the caller. */
+static struct vfio_mig_section *vfio_mig_load_pop(struct vfio_mig_load *load)
+{
+	struct vfio_mig_section *section;
+
+	section = list_first_entry_or_null(&load->sections,
+					   struct vfio_mig_section, node);
+	if (section)
+		list_del(&section->node);
+	else
+		swap(section, load->section);
+	if (section) {
+		load->pages -= vfio_mig_section_pages(section);
+		load->queued -= section->filled;
+	}
+
+	return section;
+}
+
+/**
+ * vfio_mig_load_purge - free all sections
+ * @session: resuming session that is over, with neither writer nor worker
+ */
+void vfio_mig_load_purge(struct vfio_mig_session *session)
+{
+	struct vfio_mig_section *section;
+
+	do {
+		spin_lock_irq(&session->lock);
+		section = vfio_mig_load_pop(&session->load);
+		spin_unlock_irq(&session->lock);
+		vfio_mig_section_free(section);
+	} while (section);
+}
+
+/**
+ * vfio_mig_source_type - type that the sender gave to vfio_mig_sink_section()
+ * @source: from load()
+ */
+u32 vfio_mig_source_type(const struct vfio_mig_source *source)
+{
+	return le32_to_cpu(source->section->header.type);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_source_type);
+
+/**
+ * vfio_mig_source_object - object that the sender gave to vfio_mig_sink_section()
+ * @source: from load(). Untrusted
+ */
+u64 vfio_mig_source_object(const struct vfio_mig_source *source)
+{
+	return le64_to_cpu(source->section->header.object);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_source_object);
+
+/**
+ * vfio_mig_source_left - bytes of the section not taken yet
+ * @source: from load(). At most VFIO_MIG_SECTION_MAX
+ */
+size_t vfio_mig_source_left(const struct vfio_mig_source *source)
+{
+	return le32_to_cpu(source->section->header.length) - source->position;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_source_left);
+
+/**
+ * vfio_mig_source_bytes - take bytes of the section
+ * @source: from load()
+ * @to: where to
+ * @len: how many; at most vfio_mig_source_left()
+ *
+ * Return: 0, or -EINVAL if there are not as many, for load() to return.
+ */
+int vfio_mig_source_bytes(struct vfio_mig_source *source, void *to, size_t len)
+{
+	size_t used, n;
+
+	if (len > vfio_mig_source_left(source))
+		return -EINVAL;
+	while (len) {
+		used = offset_in_page(source->position);
+		n = min_t(size_t, len, PAGE_SIZE - used);
+		memcpy(to, page_address(source->section->pages[source->position >>
+							       PAGE_SHIFT]) +
+			   used, n);
+		source->position += n;
+		to += n;
+		len -= n;
+	}
+
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_source_bytes);
+
+/* The worker's first section. It stays in the list. */
+static struct vfio_mig_section *
+vfio_mig_load_first(struct vfio_mig_session *session)
+{
+	struct vfio_mig_section *section = NULL;
+
+	spin_lock_irq(&session->lock);
+	if (!vfio_mig_ended(session) && !session->error)
+		section = list_first_entry_or_null(&session->load.sections,
+						   struct vfio_mig_section,
+						   node);
+	spin_unlock_irq(&session->lock);
+
+	return section;
+}
+
+static int vfio_mig_load_check(struct vfio_mig_session *session,
+			       struct vfio_mig_section *section)
+{
+	size_t length = le32_to_cpu(section->header.length);
+
+	if (section->checked)
+		return 0;
+	if (vfio_mig_sum_pages(section->pages, length) !=
+	    le64_to_cpu(section->header.payload_sum))
+		return vfio_mig_session_fail(session, -EBADMSG,
+					     "checksum of section %llu",
+					     le64_to_cpu(section->header.sequence));
+	section->checked = true;
+
+	return 0;
+}
+
+static int vfio_mig_load_call(struct vfio_mig_session *session,
+			      struct vfio_mig_section *section)
+{
+	struct vfio_mig_source source = { .section = section };
+	struct vfio_mig *mig = session->mig;
+	int ret = -ENODEV;
+
+	/* As in vfio_mig_save_produce(). */
+	if (mutex_lock_killable(&mig->state_mutex))
+		return -EINTR;
+	if (mig->session == session && !vfio_mig_ended(session)) {
+		clear_bit(VFIO_MIG_KICKED, &session->flags);
+		ret = mig->ops->load(mig, &source);
+	}
+	vfio_mig_unlock(mig);
+
+	return ret;
+}
+
+/* What a driver may say of the data; anything else would be misunderstood. */
+static int vfio_mig_load_errno(int err)
+{
+	return err == -EINVAL || err == -ENOMEM ? err : -EIO;
+}
+
+static int vfio_mig_load_driver(struct vfio_mig_session *session,
+				struct vfio_mig_section *section)
+{
+	u32 type = le32_to_cpu(section->header.type);
+	int ret;
+
+	/* It is optional, or it would have been refused. */
+	if (type >= session->mig->config.nr_types)
+		return VFIO_MIG_MORE;
+	ret = vfio_mig_load_call(session, section);
+	if (ret < 0 && !vfio_mig_ended(session))
+		return vfio_mig_session_fail(session, vfio_mig_load_errno(ret),
+					     "the driver refused section %llu",
+					     le64_to_cpu(section->header.sequence));
+	return ret;
+}
+
+static int vfio_mig_load_end(struct vfio_mig_session *session,
+			     struct vfio_mig_section *section)
+{
+	int ret;
+
+	ret = vfio_mig_check_end(session, page_address(section->pages[0]));
+	if (ret)
+		return ret;
+	spin_lock_irq(&session->lock);
+	session->load.complete = true;
+	spin_unlock_irq(&session->lock);
+
+	return VFIO_MIG_MORE;
+}
+
+static int vfio_mig_load_section(struct vfio_mig_session *session,
+				 struct vfio_mig_section *section)
+{
+	int ret;
+
+	ret = vfio_mig_load_check(session, section);
+	if (ret)
+		return ret;
+	if (le32_to_cpu(section->header.type) == VFIO_MIG_SECTION_END)
+		return vfio_mig_load_end(session, section);
+
+	return vfio_mig_load_driver(session, section);
+}
+
+static void vfio_mig_load_consumed(struct vfio_mig_session *session)
+{
+	struct vfio_mig_load *load = &session->load;
+	struct vfio_mig_section *section;
+
+	spin_lock_irq(&session->lock);
+	section = vfio_mig_load_pop(load);
+	spin_unlock_irq(&session->lock);
+	load->nr_loaded++;
+	load->bytes += le32_to_cpu(section->header.length);
+	vfio_mig_section_free(section);
+	vfio_mig_wake(session);
+}
+
+/**
+ * vfio_mig_load_work - the worker: load what is complete
+ * @session: resuming session
+ */
+void vfio_mig_load_work(struct vfio_mig_session *session)
+{
+	struct vfio_mig_section *section;
+
+	while ((section = vfio_mig_load_first(session))) {
+		if (vfio_mig_load_section(session, section) != VFIO_MIG_MORE)
+			break;
+		vfio_mig_load_consumed(session);
+		cond_resched();
+	}
+}
+
+static bool vfio_mig_load_drained(struct vfio_mig_session *session)
+{
+	bool drained;
+
+	spin_lock_irq(&session->lock);
+	drained = vfio_mig_ended(session) || session->error ||
+		  list_empty(&session->load.sections);
+	spin_unlock_irq(&session->lock);
+
+	return drained;
+}
+
+static void vfio_mig_load_set_ending(struct vfio_mig_session *session,
+				     bool ending)
+{
+	spin_lock_irq(&session->lock);
+	session->load.ending = ending;
+	spin_unlock_irq(&session->lock);
+	if (!ending)
+		vfio_mig_wake(session);
+}
+
+/* Waits with state_mutex dropped, since the worker needs it. */
+static int vfio_mig_load_drain(struct vfio_mig *mig,
+			       struct vfio_mig_session *session)
+{
+	unsigned long reset_count = mig->reset_count;
+	bool unwinding = mig->unwinding;
+	int ret;
+
+	vfio_mig_set_busy(mig);
+	if (unwinding)
+		ret = wait_event_killable(session->wait,
+					  vfio_mig_load_drained(session));
+	else
+		ret = wait_event_interruptible(session->wait,
+					       vfio_mig_load_drained(session));
+	vfio_mig_clear_busy(mig);
+	if (vfio_mig_aborted(mig) || mig->reset_count != reset_count)
+		return -ECANCELED;
+
+	return ret ? -EINTR : 0;
+}
+
+static int vfio_mig_load_verdict(struct vfio_mig_session *session)
+{
+	int error;
+
+	spin_lock_irq(&session->lock);
+	error = session->error;
+	if (!error && !session->load.complete)
+		error = -ENODATA;
+	spin_unlock_irq(&session->lock);
+	if (error == -ENODATA)
+		error = vfio_mig_session_fail(session, error,
+					      "it ends before its end section");
+	return error;
+}
+
+/* Has anything come that would have to be judged? */
+static bool vfio_mig_load_untouched(const struct vfio_mig_session *session)
+{
+	return !test_bit(VFIO_MIG_DELIVERED, &session->flags) &&
+	       session->mig->unwinding;
+}
+
+/**
+ * vfio_mig_load_finish - the core's part of RESUMING -> STOP
+ * @mig: device in RESUMING; state_mutex is held, dropped, and held again
+ *
+ * Rule: B10, A5.
+ * Return: 0 if the device may go to STOP. -EINTR with nothing changed. -ECANCELED
+ * after a reset. Otherwise the data is refused, and the device is in ERROR.
+ */
+int vfio_mig_load_finish(struct vfio_mig *mig)
+{
+	struct vfio_mig_session *session = mig->session;
+	int ret;
+
+	lockdep_assert_held(&mig->state_mutex);
+	if (WARN_ON_ONCE(!session))
+		return -EIO;
+	if (vfio_mig_load_untouched(session))
+		return 0;
+
+	kref_get(&session->ref);
+	vfio_mig_load_set_ending(session, true);
+	ret = vfio_mig_load_drain(mig, session);
+	if (!ret) {
+		ret = vfio_mig_load_verdict(session);
+		if (ret) {
+			WRITE_ONCE(mig->state, VFIO_DEVICE_STATE_ERROR);
+			vfio_mig_session_detach(mig);
+		}
+	}
+	if (ret == -EINTR)
+		vfio_mig_load_set_ending(session, false);
+	vfio_mig_session_put(session);
+
+	return ret;
+}

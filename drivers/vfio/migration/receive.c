@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VFIO migration core: from the writer to complete sections
+ *
+ * The stream is taken apart as it comes in: a header is collected and verified,
+ * which tells how much payload follows; the payload goes into pages of its own.
+ * All bytes are copied before they are looked at, since the writer could still
+ * change them.
+ *
+ * The owner of the slot copies with no lock held. Whether what was copied is
+ * accepted is decided under the session's lock afterwards: it is not, if the
+ * session is over or being judged by then.
+ */
+#include <linux/mm.h>
+#include <linux/poll.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uio.h>
+
+#include "private.h"
+
+/*
+ * Between sections the window decides. A section that has begun has its room, so
+ * that a receiver with the smallest window takes the longest section.
+ */
+static bool vfio_mig_load_room(const struct vfio_mig_session *session)
+{
+	const struct vfio_mig_load *load = &session->load;
+
+	lockdep_assert_held(&session->lock);
+
+	return load->stage != VFIO_MIG_STAGE_SECTION || load->filled ||
+	       load->pages << PAGE_SHIFT < session->window;
+}
+
+/**
+ * vfio_mig_load_ready - what a write would do
+ * @session: resuming session, locked
+ *
+ * Return: 1 if bytes would be looked at, -EAGAIN if it would wait, or the
+ * session's error.
+ */
+int vfio_mig_load_ready(struct vfio_mig_session *session)
+{
+	if (vfio_mig_ended(session))
+		return -ENODEV;
+	if (session->error)
+		return session->error;
+	if (session->slot || session->load.ending ||
+	    !vfio_mig_load_room(session))
+		return -EAGAIN;
+
+	return 1;
+}
+
+/**
+ * vfio_mig_load_poll - the same for poll
+ * @session: resuming session, locked
+ */
+__poll_t vfio_mig_load_poll(struct vfio_mig_session *session)
+{
+	switch (vfio_mig_load_ready(session)) {
+	case 1:
+		return EPOLLOUT | EPOLLWRNORM;
+	case -EAGAIN:
+		return 0;
+	case -ENODEV:
+		if (vfio_mig_ended(session))
+			return EPOLLERR | EPOLLHUP;
+		fallthrough;
+	default:
+		return EPOLLERR;
+	}
+}
+
+/* Return: 1 if bytes may be accepted now, or as vfio_mig_load_ready(). */
+static int vfio_mig_load_accepts(const struct vfio_mig_session *session)
+{
+	lockdep_assert_held(&session->lock);
+	if (vfio_mig_ended(session))
+		return -ENODEV;
+	if (session->error)
+		return session->error;
+
+	return session->load.ending ? -EAGAIN : 1;
+}
+
+static size_t vfio_mig_header_length(const struct vfio_mig_load *load)
+{
+	return load->stage == VFIO_MIG_STAGE_STREAM ?
+	       sizeof(load->header.stream) : sizeof(load->header.section);
+}
+
+static int vfio_mig_check_magic(struct vfio_mig_session *session)
+{
+	const struct vfio_mig_load *load = &session->load;
+	size_t n = min(load->filled, sizeof(load->header.stream.magic));
+
+	if (memcmp(load->header.stream.magic, VFIO_MIG_STREAM_MAGIC, n))
+		return vfio_mig_session_fail(session, -EILSEQ,
+					     "not a migration stream");
+	return 0;
+}
+
+static void vfio_mig_load_stage(struct vfio_mig_session *session,
+				enum vfio_mig_stage stage)
+{
+	spin_lock_irq(&session->lock);
+	session->load.stage = stage;
+	session->load.filled = 0;
+	spin_unlock_irq(&session->lock);
+}
+
+/* A section with a verified header: its pages count from here on. */
+static int vfio_mig_load_begin(struct vfio_mig_session *session)
+{
+	struct vfio_mig_load *load = &session->load;
+	struct vfio_mig_section *section;
+
+	section = kzalloc(sizeof(*section), VFIO_MIG_GFP);
+	if (!section)
+		return vfio_mig_session_fail(session, -ENOMEM, "no memory");
+	section->header = load->header.section;
+	spin_lock_irq(&session->lock);
+	load->section = section;
+	load->pages += vfio_mig_section_pages(section);
+	load->sequence++;
+	load->stage = VFIO_MIG_STAGE_PAYLOAD;
+	load->filled = 0;
+	spin_unlock_irq(&session->lock);
+
+	return 0;
+}
+
+/* A section with all its payload goes to the worker. */
+static void vfio_mig_load_complete(struct vfio_mig_session *session)
+{
+	struct vfio_mig_load *load = &session->load;
+	struct vfio_mig_section *section = load->section;
+	bool end = le32_to_cpu(section->header.type) == VFIO_MIG_SECTION_END;
+
+	spin_lock_irq(&session->lock);
+	list_add_tail(&section->node, &load->sections);
+	load->section = NULL;
+	load->stage = end ? VFIO_MIG_STAGE_END : VFIO_MIG_STAGE_SECTION;
+	spin_unlock_irq(&session->lock);
+	vfio_mig_session_work(session);
+}
+
+static int vfio_mig_load_stream_header(struct vfio_mig_session *session)
+{
+	struct vfio_mig_load *load = &session->load;
+	int ret;
+
+	ret = vfio_mig_check_stream_header(session, &load->header.stream);
+	if (ret)
+		return ret;
+	load->stream_id = le64_to_cpu(load->header.stream.stream_id);
+	vfio_mig_load_stage(session, VFIO_MIG_STAGE_SECTION);
+
+	return 0;
+}
+
+static int vfio_mig_load_section_header(struct vfio_mig_session *session)
+{
+	struct vfio_mig_load *load = &session->load;
+	int ret;
+
+	ret = vfio_mig_check_section_header(session, &load->header.section);
+	if (ret)
+		return ret;
+	ret = vfio_mig_load_begin(session);
+	if (!ret && !load->section->header.length)
+		vfio_mig_load_complete(session);
+
+	return ret;
+}
+
+/* Return: whether more was accepted; 0 if not, or a negative errno. */
+static ssize_t vfio_mig_write_header(struct vfio_mig_session *session,
+				     struct iov_iter *from)
+{
+	struct vfio_mig_load *load = &session->load;
+	size_t want = vfio_mig_header_length(load) - load->filled;
+	size_t n;
+	int ret;
+
+	n = copy_from_iter((u8 *)&load->header + load->filled, want, from);
+	if (!n)
+		return -EFAULT;
+	spin_lock_irq(&session->lock);
+	ret = vfio_mig_load_accepts(session);
+	if (ret > 0)
+		load->filled += n;
+	spin_unlock_irq(&session->lock);
+	if (ret <= 0) {
+		iov_iter_revert(from, n);
+		return ret;
+	}
+
+	if (load->stage == VFIO_MIG_STAGE_STREAM)
+		ret = vfio_mig_check_magic(session);
+	else
+		ret = 0;
+	if (!ret && load->filled == vfio_mig_header_length(load))
+		ret = load->stage == VFIO_MIG_STAGE_STREAM ?
+		      vfio_mig_load_stream_header(session) :
+		      vfio_mig_load_section_header(session);
+
+	return ret ?: n;
+}
+
+static struct page *vfio_mig_write_page(struct vfio_mig_session *session)
+{
+	struct vfio_mig_section *section = session->load.section;
+	struct page **page = &section->pages[section->filled >> PAGE_SHIFT];
+	struct mem_cgroup *old;
+
+	if (!*page) {
+		old = set_active_memcg(session->memcg);
+		*page = alloc_page(VFIO_MIG_GFP);
+		set_active_memcg(old);
+	}
+
+	return *page;
+}
+
+static ssize_t vfio_mig_write_payload(struct vfio_mig_session *session,
+				      struct iov_iter *from)
+{
+	struct vfio_mig_section *section = session->load.section;
+	size_t length = le32_to_cpu(section->header.length);
+	size_t offset = offset_in_page(section->filled);
+	size_t want = min_t(size_t, length - section->filled,
+			    PAGE_SIZE - offset);
+	struct page *page;
+	size_t n;
+	int ret;
+
+	page = vfio_mig_write_page(session);
+	if (!page)
+		return vfio_mig_session_fail(session, -ENOMEM, "no memory");
+	n = copy_page_from_iter(page, offset, want, from);
+	if (!n)
+		return -EFAULT;
+	spin_lock_irq(&session->lock);
+	ret = vfio_mig_load_accepts(session);
+	if (ret > 0) {
+		section->filled += n;
+		session->load.queued += n;
+	}
+	spin_unlock_irq(&session->lock);
+	if (ret <= 0) {
+		iov_iter_revert(from, n);
+		return ret;
+	}
+	if (section->filled == length)
+		vfio_mig_load_complete(session);
+
+	return n;
+}
+
+static bool vfio_mig_write_more(struct vfio_mig_session *session)
+{
+	bool more;
+
+	spin_lock_irq(&session->lock);
+	more = vfio_mig_load_accepts(session) != -EAGAIN &&
+	       vfio_mig_load_room(session);
+	spin_unlock_irq(&session->lock);
+
+	return more;
+}
+
+static ssize_t vfio_mig_write_some(struct vfio_mig_session *session,
+				   struct iov_iter *from)
+{
+	switch (session->load.stage) {
+	case VFIO_MIG_STAGE_STREAM:
+	case VFIO_MIG_STAGE_SECTION:
+		return vfio_mig_write_header(session, from);
+	case VFIO_MIG_STAGE_PAYLOAD:
+		return vfio_mig_write_payload(session, from);
+	default:
+		return vfio_mig_session_fail(session, -E2BIG,
+					     "bytes after the end section");
+	}
+}
+
+/**
+ * vfio_mig_load_write - take bytes of the stream
+ * @session: resuming session, whose slot the caller owns
+ * @from: user memory
+ *
+ * Return: bytes accepted, at least 1. If there were none, -EFAULT, or -EAGAIN
+ * because the session is being judged. Errors that stick come at once.
+ */
+ssize_t vfio_mig_load_write(struct vfio_mig_session *session,
+			    struct iov_iter *from)
+{
+	ssize_t done = 0, ret;
+
+	while (iov_iter_count(from) && vfio_mig_write_more(session)) {
+		ret = vfio_mig_write_some(session, from);
+		if (ret == -EFAULT || ret == -EAGAIN)
+			return done ?: ret;
+		if (ret < 0)
+			return ret;
+		done += ret;
+	}
+
+	return done ?: -EAGAIN;
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VFIO migration core: reset
+ *
+ * A reset comes from any state and at any time, also while another thread is in
+ * SET_STATE or blocked on the data fd, and for PCI under memory_lock, which page
+ * faults on a BAR take inside mmap_lock. It has two steps (A6):
+ *
+ * 1. In any context, with reset_lock alone: note the reset, end the session, wake
+ *    everybody. From here on waits of an arc return ECANCELED, and reads and
+ *    writes ENODEV.
+ * 2. Under state_mutex: have the driver reset the device. If somebody else holds
+ *    the mutex, the holder does it before letting go (vfio_mig_unlock()); since
+ *    the holder sleeps in no user memory, it is bound to.
+ *
+ * So that no reset is lost between the holder's last look and its unlock, the
+ * unlock is made under reset_lock.
+ */
+#include "private.h"
+
+/* Step 1. Return: false if the device is not open. */
+static bool vfio_mig_ask_reset(struct vfio_mig *mig)
+{
+	unsigned long flags;
+	bool open;
+
+	spin_lock_irqsave(&mig->reset_lock, flags);
+	open = mig->open;
+	if (open) {
+		WRITE_ONCE(mig->reset_pending, true);
+		if (mig->session)
+			vfio_mig_session_end(mig->session);
+	}
+	spin_unlock_irqrestore(&mig->reset_lock, flags);
+	if (open)
+		wake_up_all(&mig->wait);
+
+	return open;
+}
+
+/**
+ * vfio_mig_run_reset - carry out a pending reset
+ * @mig: device; state_mutex is held
+ *
+ * Return: whether there was one.
+ */
+bool vfio_mig_run_reset(struct vfio_mig *mig)
+{
+	unsigned long flags;
+	bool pending;
+
+	lockdep_assert_held(&mig->state_mutex);
+	if (!vfio_mig_aborted(mig))
+		return false;
+	vfio_mig_session_detach(mig);
+	spin_lock_irqsave(&mig->reset_lock, flags);
+	pending = mig->reset_pending;
+	WRITE_ONCE(mig->reset_pending, false);
+	spin_unlock_irqrestore(&mig->reset_lock, flags);
+	if (!pending)
+		return false;
+
+	mig->ops->reset(mig);
+	mig->reset_count++;
+	WRITE_ONCE(mig->state, VFIO_DEVICE_STATE_RUNNING);
+
+	return true;
+}
+
+/**
+ * vfio_mig_unlock - drop state_mutex, after any reset that came meanwhile
+ * @mig: device; state_mutex is held
+ */
+void vfio_mig_unlock(struct vfio_mig *mig)
+{
+	unsigned long flags;
+
+	for (;;) {
+		vfio_mig_run_reset(mig);
+		spin_lock_irqsave(&mig->reset_lock, flags);
+		if (!mig->reset_pending)
+			break;
+		spin_unlock_irqrestore(&mig->reset_lock, flags);
+	}
+	mutex_unlock(&mig->state_mutex);
+	spin_unlock_irqrestore(&mig->reset_lock, flags);
+}
+
+/**
+ * vfio_mig_reset - VFIO_DEVICE_RESET of a device whose driver resets it itself
+ * @mig: device
+ *
+ * Context: process context, no lock of the core held, not under memory_lock.
+ * Return: 0 with the device RUNNING, or -EINTR on a fatal signal: whoever is in
+ * a callback then carries the reset out. -ENODEV if the device is not open.
+ */
+int vfio_mig_reset(struct vfio_mig *mig)
+{
+	if (!vfio_mig_ask_reset(mig))
+		return -ENODEV;
+	if (mutex_lock_killable(&mig->state_mutex))
+		return -EINTR;
+	vfio_mig_unlock(mig);
+
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_reset);
+
+/**
+ * vfio_mig_reset_prepare - a reset by the bus is about to begin
+ * @mig: device
+ *
+ * Context: any, e.g. pci_error_handlers.reset_prepare, under memory_lock.
+ */
+void vfio_mig_reset_prepare(struct vfio_mig *mig)
+{
+	vfio_mig_ask_reset(mig);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_reset_prepare);
+
+/**
+ * vfio_mig_reset_done - a reset by the bus is over
+ * @mig: device. Its reset() runs before this returns, or, if a callback is
+ *	running in another thread, when that returns
+ *
+ * Context: process context, e.g. pci_error_handlers.reset_done, under
+ * memory_lock. Does not wait.
+ */
+void vfio_mig_reset_done(struct vfio_mig *mig)
+{
+	if (vfio_mig_ask_reset(mig) && mutex_trylock(&mig->state_mutex))
+		vfio_mig_unlock(mig);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_reset_done);

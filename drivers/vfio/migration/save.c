@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VFIO migration core: from the driver to the reader
+ *
+ * The worker has the driver fill one section at a time, checksums it, and puts it
+ * into the ring as chunks of pages, while there is room in the window. The reader
+ * copies out of the pages at the ring's head. Pages that were read are used again,
+ * so that a session's memory stays in the cache.
+ *
+ * While the device runs, the worker keeps little ahead of the reader: what lies
+ * in the ring gets stale, and would be sent again while the device is stopped.
+ */
+#include <linux/mm.h>
+#include <linux/poll.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+#include <linux/uio.h>
+
+#include "private.h"
+
+/**
+ * vfio_mig_save_init - set up the saving half
+ * @session: new session
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_mig_save_init(struct vfio_mig_session *session)
+{
+	struct vfio_mig_save *save = &session->save;
+
+	/* The worst case are sections of a page, which take two chunks each. */
+	save->ring_size = roundup_pow_of_two(2 * (session->window / PAGE_SIZE) +
+					     2 * VFIO_MIG_SINK_CHUNKS);
+	save->ring = kvcalloc(save->ring_size, sizeof(*save->ring), VFIO_MIG_GFP);
+	if (!save->ring)
+		return -ENOMEM;
+	INIT_LIST_HEAD(&save->spare);
+	save->sink.session = session;
+	save->sink.max = min_t(size_t, VFIO_MIG_SECTION_MAX,
+			       round_down(session->window / 4, PAGE_SIZE));
+	save->stream_id = get_random_u64();
+
+	return 0;
+}
+
+/**
+ * vfio_mig_save_recycle - keep a page of the window for later, or free it
+ * @session: session
+ * @page: page whose reference is given up
+ */
+void vfio_mig_save_recycle(struct vfio_mig_session *session, struct page *page)
+{
+	bool keep = !vfio_mig_ended(session) && page_count(page) == 1;
+
+	if (!keep) {
+		put_page(page);
+		return;
+	}
+	spin_lock_irq(&session->lock);
+	list_add(&page->lru, &session->save.spare);
+	session->save.nr_spare++;
+	spin_unlock_irq(&session->lock);
+}
+
+/**
+ * vfio_mig_save_held - pages that the session holds
+ * @session: saving session, locked
+ */
+unsigned long vfio_mig_save_held(const struct vfio_mig_session *session)
+{
+	return session->save.pages + session->save.nr_spare;
+}
+
+static struct vfio_mig_chunk *vfio_mig_save_at(struct vfio_mig_save *save,
+					       unsigned long index)
+{
+	return &save->ring[index & (save->ring_size - 1)];
+}
+
+/* The session is locked. Return: a page whose reference is the caller's. */
+static struct page *vfio_mig_save_pop(struct vfio_mig_save *save)
+{
+	struct vfio_mig_chunk *chunk = vfio_mig_save_at(save, save->head);
+
+	save->head++;
+	save->queued -= chunk->length;
+	if (chunk->payload)
+		save->pages--;
+
+	return chunk->page;
+}
+
+static struct page *vfio_mig_save_pop_any(struct vfio_mig_session *session)
+{
+	struct vfio_mig_save *save = &session->save;
+	struct page *page = NULL;
+
+	spin_lock_irq(&session->lock);
+	if (save->head != save->tail) {
+		page = vfio_mig_save_pop(save);
+	} else if (!list_empty(&save->spare)) {
+		page = list_first_entry(&save->spare, struct page, lru);
+		list_del(&page->lru);
+		save->nr_spare--;
+	} else {
+		swap(page, save->header_page);
+	}
+	spin_unlock_irq(&session->lock);
+
+	return page;
+}
+
+/**
+ * vfio_mig_save_purge - free all pages
+ * @session: saving session that is over, with neither reader nor worker
+ */
+void vfio_mig_save_purge(struct vfio_mig_session *session)
+{
+	struct page *page;
+
+	while ((page = vfio_mig_save_pop_any(session)))
+		put_page(page);
+}
+
+/**
+ * vfio_mig_save_free - undo vfio_mig_save_init()
+ * @session: session whose last reference is gone
+ */
+void vfio_mig_save_free(struct vfio_mig_session *session)
+{
+	if (!session->save.ring)
+		return;
+	vfio_mig_save_purge(session);
+	kvfree(session->save.ring);
+}
+
+/* Is there room for whatever the driver may put into a section? */
+static bool vfio_mig_save_room(const struct vfio_mig_session *session)
+{
+	const struct vfio_mig_save *save = &session->save;
+	unsigned long most = save->sink.max >> PAGE_SHIFT;
+
+	lockdep_assert_held(&session->lock);
+	if (!save->stop_copy && save->queued >= VFIO_MIG_PRECOPY_AHEAD)
+		return false;
+
+	return (save->pages + most) << PAGE_SHIFT <= session->window &&
+	       save->tail - save->head + VFIO_MIG_SINK_CHUNKS + 2 <=
+	       save->ring_size;
+}
+
+/* Return: whether the driver is to be called. */
+static bool vfio_mig_save_may(struct vfio_mig_session *session)
+{
+	struct vfio_mig_save *save = &session->save;
+	bool may;
+
+	vfio_mig_sink_start(session);
+	spin_lock_irq(&session->lock);
+	may = !vfio_mig_ended(session) && !session->error && !save->done;
+	if (may) {
+		may = vfio_mig_save_room(session);
+		save->stalled = !may;
+	}
+	if (may)
+		save->idle = false;
+	spin_unlock_irq(&session->lock);
+
+	return may;
+}
+
+/* What is produced counts as unread from here on, also before it is queued. */
+static void vfio_mig_save_account(struct vfio_mig_session *session,
+				  bool initial)
+{
+	size_t bytes = session->save.sink.length;
+
+	if (!bytes)
+		return;
+	bytes += sizeof(struct vfio_mig_section_header);
+	spin_lock_irq(&session->lock);
+	if (initial)
+		session->save.unread_initial += bytes;
+	else
+		session->save.unread_later += bytes;
+	spin_unlock_irq(&session->lock);
+}
+
+static void vfio_mig_save_left(struct vfio_mig *mig,
+			       struct vfio_mig_precopy *left)
+{
+	memset(left, 0, sizeof(*left));
+	if (vfio_mig_precopy(mig->state))
+		mig->ops->precopy_info(mig, left);
+}
+
+static int vfio_mig_save_call(struct vfio_mig_session *session, bool *initial,
+			      bool *idle)
+{
+	struct vfio_mig *mig = session->mig;
+	struct vfio_mig_precopy left;
+	int ret;
+
+	lockdep_assert_held(&mig->state_mutex);
+	clear_bit(VFIO_MIG_KICKED, &session->flags);
+	vfio_mig_save_left(mig, &left);
+	*initial = left.initial;
+	ret = mig->ops->save(mig, &session->save.sink);
+	vfio_mig_save_account(session, *initial);
+	vfio_mig_save_left(mig, &left);
+	/* A device that only waits to go on has not reached the end. */
+	*idle = ret == VFIO_MIG_IDLE && vfio_mig_precopy(mig->state) &&
+		!left.initial && !left.dirty;
+	if (ret == VFIO_MIG_DONE && vfio_mig_precopy(mig->state))
+		return vfio_mig_fail(mig, -EIO, "the driver is done too early");
+
+	return ret;
+}
+
+static int vfio_mig_save_produce(struct vfio_mig_session *session,
+				 bool *initial, bool *idle)
+{
+	struct vfio_mig *mig = session->mig;
+	int ret = -ENODEV;
+
+	/*
+	 * Nothing signals a kworker. Killable, as an arc may take longer than
+	 * the hung task detector allows.
+	 */
+	if (mutex_lock_killable(&mig->state_mutex))
+		return -EINTR;
+	if (mig->session == session && !vfio_mig_ended(session))
+		ret = vfio_mig_save_call(session, initial, idle);
+	vfio_mig_unlock(mig);
+
+	return ret;
+}
+
+static void vfio_mig_save_set_idle(struct vfio_mig_session *session)
+{
+	spin_lock_irq(&session->lock);
+	session->save.idle = true;
+	spin_unlock_irq(&session->lock);
+	wake_up_all(&session->wait);
+}
+
+/* One section. Return: whether to go on. */
+static bool vfio_mig_save_step(struct vfio_mig_session *session)
+{
+	bool initial, idle;
+	int ret, err;
+
+	if (!vfio_mig_save_may(session))
+		return false;
+	ret = vfio_mig_save_produce(session, &initial, &idle);
+	if (ret == -ENODEV && vfio_mig_ended(session)) {
+		vfio_mig_sink_drop(session);
+		return false;
+	}
+	if (ret < 0) {
+		vfio_mig_sink_drop(session);
+		vfio_mig_session_fail(session, ret, "save");
+		return false;
+	}
+	err = vfio_mig_sink_queue(session, initial);
+	if (!err && ret == VFIO_MIG_DONE)
+		err = vfio_mig_sink_queue_end(session);
+	if (err)
+		vfio_mig_session_fail(session, err, "framing");
+	else if (idle)
+		vfio_mig_save_set_idle(session);
+
+	return !err && ret == VFIO_MIG_MORE;
+}
+
+/**
+ * vfio_mig_save_work - the worker: produce while there is room
+ * @session: saving session
+ */
+void vfio_mig_save_work(struct vfio_mig_session *session)
+{
+	while (vfio_mig_save_step(session))
+		cond_resched();
+}
+
+/**
+ * vfio_mig_save_stop_copy - the device has stopped, the end will come
+ * @session: current session
+ */
+void vfio_mig_save_stop_copy(struct vfio_mig_session *session)
+{
+	spin_lock_irq(&session->lock);
+	session->save.stop_copy = true;
+	spin_unlock_irq(&session->lock);
+	wake_up_all(&session->wait);
+	vfio_mig_session_work(session);
+}
+
+/**
+ * vfio_mig_save_ready - what a read would do
+ * @session: saving session, locked
+ *
+ * Return: 1 if it would get bytes, 0 at the permanent end, -ENOMSG at the
+ * temporary one, -EAGAIN if it would wait, or the session's error.
+ */
+int vfio_mig_save_ready(struct vfio_mig_session *session)
+{
+	const struct vfio_mig_save *save = &session->save;
+
+	if (vfio_mig_ended(session))
+		return -ENODEV;
+	if (save->queued)
+		return session->slot ? -EAGAIN : 1;
+	if (session->error)
+		return session->error;
+	if (save->done)
+		return 0;
+	if (save->idle && !save->stop_copy &&
+	    !test_bit(VFIO_MIG_KICKED, &session->flags))
+		return -ENOMSG;
+
+	return -EAGAIN;
+}
+
+/**
+ * vfio_mig_save_poll - the same for poll
+ * @session: saving session, locked
+ */
+__poll_t vfio_mig_save_poll(struct vfio_mig_session *session)
+{
+	switch (vfio_mig_save_ready(session)) {
+	case 0:
+	case 1:
+		return EPOLLIN | EPOLLRDNORM;
+	case -EAGAIN:
+	case -ENOMSG:
+		return 0;
+	case -ENODEV:
+		if (vfio_mig_ended(session))
+			return EPOLLERR | EPOLLHUP;
+		fallthrough;
+	default:
+		return EPOLLERR;
+	}
+}
+
+static void vfio_mig_save_consume(struct vfio_mig_session *session,
+				  struct vfio_mig_chunk *chunk, size_t n)
+{
+	struct vfio_mig_save *save = &session->save;
+	struct page *page = NULL;
+	bool payload, work = false;
+
+	spin_lock_irq(&session->lock);
+	if (chunk->initial)
+		save->unread_initial -= n;
+	else
+		save->unread_later -= n;
+	chunk->offset += n;
+	chunk->length -= n;
+	save->queued -= n;
+	payload = chunk->payload;
+	if (!chunk->length)
+		page = vfio_mig_save_pop(save);
+	if (save->stalled && vfio_mig_save_room(session)) {
+		save->stalled = false;
+		work = true;
+	}
+	spin_unlock_irq(&session->lock);
+
+	if (page && payload)
+		vfio_mig_save_recycle(session, page);
+	else if (page)
+		put_page(page);
+	if (work)
+		vfio_mig_session_work(session);
+}
+
+static struct vfio_mig_chunk *vfio_mig_save_first(struct vfio_mig_session *session)
+{
+	struct vfio_mig_save *save = &session->save;
+	struct vfio_mig_chunk *chunk = NULL;
+
+	spin_lock_irq(&session->lock);
+	if (save->head != save->tail && !vfio_mig_ended(session))
+		chunk = vfio_mig_save_at(save, save->head);
+	spin_unlock_irq(&session->lock);
+
+	return chunk;
+}
+
+/**
+ * vfio_mig_save_read - copy what is queued
+ * @session: saving session, whose slot the caller owns
+ * @to: user memory
+ *
+ * Return: bytes copied, at least 1; -EFAULT or -ENODEV if there were none.
+ */
+ssize_t vfio_mig_save_read(struct vfio_mig_session *session,
+			   struct iov_iter *to)
+{
+	struct vfio_mig_chunk *chunk;
+	ssize_t done = 0;
+	size_t length, n;
+
+	while (iov_iter_count(to)) {
+		chunk = vfio_mig_save_first(session);
+		if (!chunk)
+			return done ?: -ENODEV;
+		length = min_t(size_t, chunk->length, iov_iter_count(to));
+		n = copy_page_to_iter(chunk->page, chunk->offset, length, to);
+		if (n) {
+			vfio_mig_save_consume(session, chunk, n);
+			done += n;
+		}
+		if (n < length)
+			return done ?: -EFAULT;
+	}
+
+	return done;
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VFIO migration core: what sessions of both directions share
+ *
+ * A session is a queue between a data fd and the driver. The driver's end is a
+ * worker, which calls save() or load() under state_mutex, one section at a time.
+ * The other end is whoever holds the slot: one reader or writer at a time. The
+ * owner of the slot copies from or to user memory, which may take for ever, with
+ * no lock held; the worker and reset never wait for it.
+ *
+ * Ending a session is one atomic bit and a wake-up, so that anybody can do it in
+ * any context. The memory goes when nobody is at work on it: purge is tried by
+ * who ended the session, by the worker, and by the owner of the slot, whoever
+ * comes last.
+ */
+#include <linux/memcontrol.h>
+#include <linux/poll.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "private.h"
+
+static void vfio_mig_session_func(struct work_struct *work);
+
+static void vfio_mig_session_release(struct kref *ref)
+{
+	struct vfio_mig_session *session =
+		container_of(ref, struct vfio_mig_session, ref);
+
+	if (session->saving)
+		vfio_mig_save_free(session);
+	else
+		vfio_mig_load_purge(session);
+	mem_cgroup_put(session->memcg);
+	vfio_mig_put(session->mig);
+	kfree(session);
+}
+
+/**
+ * vfio_mig_session_put - drop a reference
+ * @session: session
+ *
+ * Context: process context.
+ */
+void vfio_mig_session_put(struct vfio_mig_session *session)
+{
+	kref_put(&session->ref, vfio_mig_session_release);
+}
+
+static struct vfio_mig_session *vfio_mig_session_alloc(struct vfio_mig *mig,
+						       bool saving)
+{
+	struct vfio_mig_session *session;
+
+	session = kzalloc(sizeof(*session), VFIO_MIG_GFP);
+	if (!session)
+		return NULL;
+	kref_init(&session->ref);
+	INIT_WORK(&session->work, vfio_mig_session_func);
+	init_waitqueue_head(&session->wait);
+	spin_lock_init(&session->lock);
+	vfio_mig_get(mig);
+	session->mig = mig;
+	session->saving = saving;
+	session->window = mig->config.window;
+	session->nowait = !mig->config.no_nowait;
+	session->memcg = get_mem_cgroup_from_mm(current->mm);
+
+	return session;
+}
+
+/**
+ * vfio_mig_session_open - a session and its file, not current yet
+ * @mig: device; state_mutex is held
+ * @saving: direction
+ *
+ * Return: a session whose one reference belongs to its file, which belongs to the
+ * caller, or an ERR_PTR(): -ENOMEM, -ENFILE.
+ */
+struct vfio_mig_session *vfio_mig_session_open(struct vfio_mig *mig,
+					       bool saving)
+{
+	struct vfio_mig_session *session;
+	struct file *file;
+	int ret;
+
+	lockdep_assert_held(&mig->state_mutex);
+	session = vfio_mig_session_alloc(mig, saving);
+	if (!session)
+		return ERR_PTR(-ENOMEM);
+	if (saving) {
+		ret = vfio_mig_save_init(session);
+		if (ret)
+			goto err_put;
+	} else {
+		vfio_mig_load_init(session);
+	}
+	file = vfio_mig_file(session);
+	if (IS_ERR(file)) {
+		ret = PTR_ERR(file);
+		goto err_put;
+	}
+	session->file = file;
+
+	return session;
+
+err_put:
+	vfio_mig_session_put(session);
+
+	return ERR_PTR(ret);
+}
+
+/**
+ * vfio_mig_session_end - no more data
+ * @session: session
+ *
+ * Context: any.
+ */
+void vfio_mig_session_end(struct vfio_mig_session *session)
+{
+	set_bit(VFIO_MIG_ENDED, &session->flags);
+	wake_up_all(&session->wait);
+}
+
+/**
+ * vfio_mig_session_detach - end the current session, if there is one
+ * @mig: device; state_mutex is held
+ */
+void vfio_mig_session_detach(struct vfio_mig *mig)
+{
+	struct vfio_mig_session *session;
+	unsigned long flags;
+
+	lockdep_assert_held(&mig->state_mutex);
+	spin_lock_irqsave(&mig->reset_lock, flags);
+	session = mig->session;
+	mig->session = NULL;
+	spin_unlock_irqrestore(&mig->reset_lock, flags);
+	if (!session)
+		return;
+
+	vfio_mig_session_end(session);
+	vfio_mig_session_purge(session);
+	vfio_mig_session_put(session);
+}
+
+/**
+ * vfio_mig_session_purge - free the memory of a session that is over
+ * @session: session. Nothing happens while the slot or the worker is busy; they
+ *	come here when they are done
+ *
+ * Context: process context.
+ */
+void vfio_mig_session_purge(struct vfio_mig_session *session)
+{
+	bool mine;
+
+	if (!vfio_mig_ended(session))
+		return;
+	spin_lock_irq(&session->lock);
+	mine = !session->slot && !session->working;
+	/* Nobody takes the slot or starts work of a session that is over. */
+	spin_unlock_irq(&session->lock);
+	if (!mine)
+		return;
+	if (session->saving)
+		vfio_mig_save_purge(session);
+	else
+		vfio_mig_load_purge(session);
+}
+
+/**
+ * vfio_mig_session_fail - what every later call on the session reports
+ * @session: session
+ * @err: negative errno; the first one stays
+ * @fmt: the reason, for people
+ *
+ * Return: the error that stays.
+ */
+int vfio_mig_session_fail(struct vfio_mig_session *session, int err,
+			  const char *fmt, ...)
+{
+	struct va_format vaf = { .fmt = fmt };
+	va_list args;
+	bool first;
+
+	spin_lock_irq(&session->lock);
+	first = !session->error;
+	if (first)
+		session->error = err;
+	err = session->error;
+	spin_unlock_irq(&session->lock);
+	if (first) {
+		va_start(args, fmt);
+		vaf.va = &args;
+		pr_warn_ratelimited("vfio-migration: %s: data %s: %pV (%d)\n",
+				    session->mig->name,
+				    session->saving ? "lost" : "refused",
+				    &vaf, err);
+		va_end(args);
+	}
+	wake_up_all(&session->wait);
+
+	return err;
+}
+
+/**
+ * vfio_mig_session_work - have the worker look
+ * @session: session, which somebody else keeps alive for the call
+ *
+ * Context: any.
+ */
+void vfio_mig_session_work(struct vfio_mig_session *session)
+{
+	if (vfio_mig_ended(session))
+		return;
+	kref_get(&session->ref);
+	if (!queue_work(vfio_mig_wq, &session->work))
+		kref_put(&session->ref, vfio_mig_session_release);
+}
+
+static void vfio_mig_session_func(struct work_struct *work)
+{
+	struct vfio_mig_session *session =
+		container_of(work, struct vfio_mig_session, work);
+	struct mem_cgroup *old;
+	bool go;
+
+	spin_lock_irq(&session->lock);
+	go = !vfio_mig_ended(session);
+	session->working = go;
+	spin_unlock_irq(&session->lock);
+
+	if (go) {
+		old = set_active_memcg(session->memcg);
+		if (session->saving)
+			vfio_mig_save_work(session);
+		else
+			vfio_mig_load_work(session);
+		set_active_memcg(old);
+		vfio_mig_session_idle(session);
+	}
+	vfio_mig_session_put(session);
+}
+
+/**
+ * vfio_mig_session_idle - the worker is done for now
+ * @session: session
+ */
+void vfio_mig_session_idle(struct vfio_mig_session *session)
+{
+	spin_lock_irq(&session->lock);
+	session->working = false;
+	spin_unlock_irq(&session->lock);
+	wake_up_all(&session->wait);
+	vfio_mig_session_purge(session);
+}
+
+/**
+ * vfio_mig_kick - there is more to save, or load() can go on, or an arc's
+ *	condition may hold now
+ * @mig: device
+ *
+ * Context: any.
+ */
+void vfio_mig_kick(struct vfio_mig *mig)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&mig->reset_lock, flags);
+	if (mig->session) {
+		set_bit(VFIO_MIG_KICKED, &mig->session->flags);
+		vfio_mig_session_work(mig->session);
+		wake_up_all(&mig->session->wait);
+	}
+	spin_unlock_irqrestore(&mig->reset_lock, flags);
+	wake_up_all(&mig->wait);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_kick);
+
+/**
+ * vfio_mig_wake - wake readers or writers and pollers
+ * @session: session
+ *
+ * Context: any, with no lock of the session held. They look at the session under
+ * its lock, so the caller changed it under that lock before.
+ */
+void vfio_mig_wake(struct vfio_mig_session *session)
+{
+	__poll_t key = session->saving ? EPOLLIN | EPOLLRDNORM :
+					 EPOLLOUT | EPOLLWRNORM;
+
+	if (wq_has_sleeper(&session->wait))
+		__wake_up(&session->wait, TASK_NORMAL, 0, poll_to_key(key));
+}
+
+/* Return: whether there is anything but to wait; then *result is set. */
+static bool vfio_mig_slot_try(struct vfio_mig_session *session,
+			      int (*ready)(struct vfio_mig_session *session),
+			      int *result)
+{
+	spin_lock_irq(&session->lock);
+	*result = ready(session);
+	if (*result > 0)
+		session->slot = true;
+	spin_unlock_irq(&session->lock);
+
+	return *result != -EAGAIN;
+}
+
+/**
+ * vfio_mig_slot_take - become the session's one reader or writer
+ * @session: session
+ * @ready: called under the session's lock. Tells 1 to go ahead, -EAGAIN to wait,
+ *	0 or another errno as the outcome
+ * @nowait: do not wait
+ *
+ * A slot and not a mutex: its owner may be asleep in user memory, and then a
+ * second one must be able to give up, and poll to tell so (B4).
+ * Return: 1 with the slot taken, or what @ready said; -EINTR on a signal.
+ */
+int vfio_mig_slot_take(struct vfio_mig_session *session,
+		       int (*ready)(struct vfio_mig_session *session),
+		       bool nowait)
+{
+	int result;
+
+	if (vfio_mig_slot_try(session, ready, &result) || nowait)
+		return result;
+	if (wait_event_interruptible(session->wait,
+				     vfio_mig_slot_try(session, ready, &result)))
+		return -EINTR;
+
+	return result;
+}
+
+/**
+ * vfio_mig_slot_release - let the next reader or writer in
+ * @session: session
+ */
+void vfio_mig_slot_release(struct vfio_mig_session *session)
+{
+	spin_lock_irq(&session->lock);
+	session->slot = false;
+	spin_unlock_irq(&session->lock);
+	vfio_mig_wake(session);
+	vfio_mig_session_purge(session);
+}

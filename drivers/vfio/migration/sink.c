@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VFIO migration core: a section from the driver's hands into the ring
+ *
+ * The driver fills pages that become the stream. Headers are kept out of them:
+ * they are packed into pages of their own, so that payload starts on a page.
+ */
+#include <linux/mm.h>
+#include <linux/string.h>
+#include <linux/xxhash.h>
+
+#include "private.h"
+
+/**
+ * vfio_mig_sink_start - begin a section
+ * @session: saving session, whose worker the caller is
+ */
+void vfio_mig_sink_start(struct vfio_mig_session *session)
+{
+	struct vfio_mig_sink *sink = &session->save.sink;
+
+	sink->type = 0;
+	sink->object = 0;
+	sink->length = 0;
+}
+
+/**
+ * vfio_mig_sink_drop - forget what the driver put in
+ * @session: saving session, whose worker the caller is
+ */
+void vfio_mig_sink_drop(struct vfio_mig_session *session)
+{
+	struct vfio_mig_sink *sink = &session->save.sink;
+
+	while (sink->nr)
+		vfio_mig_save_recycle(session, sink->pages[--sink->nr]);
+	sink->length = 0;
+}
+
+/**
+ * vfio_mig_sink_section - say what the section is
+ * @sink: from save()
+ * @type: below &vfio_mig_config.nr_types; 0 unless called
+ * @object: for vfio_mig_source_object(); 0 unless called
+ *
+ * A later section supersedes an earlier one of the same type and object.
+ */
+void vfio_mig_sink_section(struct vfio_mig_sink *sink, u32 type, u64 object)
+{
+	sink->type = type;
+	sink->object = object;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_sink_section);
+
+/**
+ * vfio_mig_sink_room - bytes that the section can still take
+ * @sink: from save(); an empty section takes 16 to 64 KiB
+ */
+size_t vfio_mig_sink_room(const struct vfio_mig_sink *sink)
+{
+	return sink->max - sink->length;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_sink_room);
+
+static struct page *vfio_mig_sink_page(struct vfio_mig_session *session)
+{
+	struct vfio_mig_save *save = &session->save;
+	struct page *page = NULL;
+
+	spin_lock_irq(&session->lock);
+	if (!list_empty(&save->spare)) {
+		page = list_first_entry(&save->spare, struct page, lru);
+		list_del(&page->lru);
+		save->nr_spare--;
+	}
+	spin_unlock_irq(&session->lock);
+
+	return page ?: alloc_page(VFIO_MIG_GFP);
+}
+
+/**
+ * vfio_mig_sink_reserve - memory of the section to fill in place
+ * @sink: from save()
+ * @len: set to the number of bytes there, at most a page; a whole page, page
+ *	aligned, if all before was committed in whole pages
+ *
+ * Return: where to write what vfio_mig_sink_commit() then adds; NULL if the
+ * section is full; -ENOMEM as ERR_PTR(), for save() to return.
+ */
+void *vfio_mig_sink_reserve(struct vfio_mig_sink *sink, size_t *len)
+{
+	size_t used = offset_in_page(sink->length);
+
+	if (!vfio_mig_sink_room(sink))
+		return NULL;
+	if (sink->nr << PAGE_SHIFT == sink->length) {
+		sink->pages[sink->nr] = vfio_mig_sink_page(sink->session);
+		if (!sink->pages[sink->nr])
+			return ERR_PTR(-ENOMEM);
+		sink->nr++;
+	}
+	*len = PAGE_SIZE - used;
+
+	return page_address(sink->pages[sink->nr - 1]) + used;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_sink_reserve);
+
+/**
+ * vfio_mig_sink_commit - add what was written to the section
+ * @sink: from save()
+ * @len: bytes, at most what vfio_mig_sink_reserve() gave
+ */
+void vfio_mig_sink_commit(struct vfio_mig_sink *sink, size_t len)
+{
+	size_t given = (sink->nr << PAGE_SHIFT) - sink->length;
+
+	sink->length += WARN_ON_ONCE(len > given) ? given : len;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_sink_commit);
+
+/**
+ * vfio_mig_sink_bytes - copy into the section
+ * @sink: from save()
+ * @from: bytes
+ * @len: how many; at most vfio_mig_sink_room()
+ *
+ * Return: 0, -ENOMEM, or -ENOSPC if they do not fit.
+ */
+int vfio_mig_sink_bytes(struct vfio_mig_sink *sink, const void *from,
+			size_t len)
+{
+	size_t given;
+	void *to;
+
+	if (len > vfio_mig_sink_room(sink))
+		return -ENOSPC;
+	while (len) {
+		to = vfio_mig_sink_reserve(sink, &given);
+		if (IS_ERR(to))
+			return PTR_ERR(to);
+		given = min(given, len);
+		memcpy(to, from, given);
+		vfio_mig_sink_commit(sink, given);
+		from += given;
+		len -= given;
+	}
+
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_sink_bytes);
+
+/*
+ * Room for a header, as a chunk without its length's worth of content yet. A
+ * chunk's reference keeps the page while others are added to it behind.
+ */
+static void *vfio_mig_header_space(struct vfio_mig_session *session,
+				   struct vfio_mig_chunk *chunk, size_t length)
+{
+	struct vfio_mig_save *save = &session->save;
+
+	if (save->header_page && save->header_used + length > PAGE_SIZE) {
+		put_page(save->header_page);
+		save->header_page = NULL;
+	}
+	if (!save->header_page) {
+		save->header_page = alloc_page(VFIO_MIG_GFP);
+		save->header_used = 0;
+	}
+	if (!save->header_page)
+		return NULL;
+	chunk->page = save->header_page;
+	chunk->offset = save->header_used;
+	chunk->length = length;
+	chunk->payload = false;
+	get_page(chunk->page);
+	save->header_used += length;
+
+	return page_address(chunk->page) + chunk->offset;
+}
+
+/* The session is locked, and vfio_mig_save_room() said that there is room. */
+static void vfio_mig_append(struct vfio_mig_save *save,
+			    const struct vfio_mig_chunk *chunk)
+{
+	save->ring[save->tail & (save->ring_size - 1)] = *chunk;
+	save->tail++;
+	save->queued += chunk->length;
+	if (chunk->payload)
+		save->pages++;
+}
+
+/* The first section takes the stream header with it. */
+static int vfio_mig_queue_stream_header(struct vfio_mig_session *session)
+{
+	struct vfio_mig_chunk chunk = { .initial = true };
+	struct vfio_mig_save *save = &session->save;
+	struct vfio_mig_stream_header *header;
+
+	if (save->started)
+		return 0;
+	header = vfio_mig_header_space(session, &chunk, sizeof(*header));
+	if (!header)
+		return -ENOMEM;
+	vfio_mig_fill_stream_header(header, &session->mig->config,
+				    save->stream_id);
+	spin_lock_irq(&session->lock);
+	save->unread_initial += sizeof(*header);
+	vfio_mig_append(save, &chunk);
+	spin_unlock_irq(&session->lock);
+	save->started = true;
+
+	return 0;
+}
+
+/* Leaves the sink with pages that the driver reserved and did not use. */
+static void vfio_mig_append_payload(struct vfio_mig_save *save, bool initial)
+{
+	struct vfio_mig_sink *sink = &save->sink;
+	size_t left = sink->length;
+	unsigned int i;
+
+	for (i = 0; left; i++) {
+		struct vfio_mig_chunk chunk = {
+			.page = sink->pages[i],
+			.length = min_t(size_t, left, PAGE_SIZE),
+			.payload = true,
+			.initial = initial,
+		};
+
+		vfio_mig_append(save, &chunk);
+		left -= chunk.length;
+	}
+	memmove(sink->pages, sink->pages + i,
+		(sink->nr - i) * sizeof(*sink->pages));
+	sink->nr -= i;
+}
+
+/**
+ * vfio_mig_sink_queue - make the section part of the stream
+ * @session: saving session, whose worker the caller is
+ * @initial: the section belongs to the first pass
+ *
+ * An empty section is not sent.
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_mig_sink_queue(struct vfio_mig_session *session, bool initial)
+{
+	struct vfio_mig_chunk chunk = { .initial = initial };
+	struct vfio_mig_save *save = &session->save;
+	struct vfio_mig_sink *sink = &save->sink;
+	struct vfio_mig_section_header *header;
+
+	if (!sink->length) {
+		vfio_mig_sink_drop(session);
+		return 0;
+	}
+	if (vfio_mig_queue_stream_header(session))
+		goto err_drop;
+	header = vfio_mig_header_space(session, &chunk, sizeof(*header));
+	if (!header)
+		goto err_drop;
+	memset(header, 0, sizeof(*header));
+	header->type = cpu_to_le32(sink->type);
+	header->length = cpu_to_le32(sink->length);
+	header->sequence = cpu_to_le64(save->sections);
+	header->stream_id = cpu_to_le64(save->stream_id);
+	header->object = cpu_to_le64(sink->object);
+	header->payload_sum = cpu_to_le64(vfio_mig_sum_pages(sink->pages,
+							     sink->length));
+	vfio_mig_fill_section_header(header);
+	save->sections++;
+	save->bytes += sink->length;
+
+	spin_lock_irq(&session->lock);
+	vfio_mig_append(save, &chunk);
+	vfio_mig_append_payload(save, initial);
+	spin_unlock_irq(&session->lock);
+	vfio_mig_sink_drop(session);
+	vfio_mig_wake(session);
+
+	return 0;
+
+err_drop:
+	vfio_mig_sink_drop(session);
+
+	return -ENOMEM;
+}
+
+/**
+ * vfio_mig_sink_queue_end - the device's state is complete
+ * @session: saving session, whose worker the caller is
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_mig_sink_queue_end(struct vfio_mig_session *session)
+{
+	struct {
+		struct vfio_mig_section_header header;
+		struct vfio_mig_section_end end;
+	} *last;
+	struct vfio_mig_chunk chunk = {};
+	struct vfio_mig_save *save = &session->save;
+
+	if (vfio_mig_queue_stream_header(session))
+		return -ENOMEM;
+	last = vfio_mig_header_space(session, &chunk, sizeof(*last));
+	if (!last)
+		return -ENOMEM;
+	memset(last, 0, sizeof(*last));
+	last->end.sections = cpu_to_le64(save->sections);
+	last->end.bytes = cpu_to_le64(save->bytes);
+	last->header.type = cpu_to_le32(VFIO_MIG_SECTION_END);
+	last->header.length = cpu_to_le32(sizeof(last->end));
+	last->header.sequence = cpu_to_le64(save->sections);
+	last->header.stream_id = cpu_to_le64(save->stream_id);
+	last->header.payload_sum =
+		cpu_to_le64(xxh64(&last->end, sizeof(last->end), 0));
+	vfio_mig_fill_section_header(&last->header);
+
+	spin_lock_irq(&session->lock);
+	save->unread_later += sizeof(*last);
+	vfio_mig_append(save, &chunk);
+	save->done = true;
+	spin_unlock_irq(&session->lock);
+	wake_up_all(&session->wait);
+
+	return 0;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * VFIO migration core: the driver API
+ *
+ * A driver implements the arcs of its device's migration state machine and two
+ * callbacks that move state: save() fills sections of the stream, load() gets
+ * them back on the other side. The core owns everything that user space sees:
+ * the walk over combination transitions and its unwinding, the data fd with
+ * read, write, poll and io_uring, the memory window, the framed and checksummed
+ * stream, and reset at any time.
+ *
+ * The life of a device:
+ *
+ *	vfio_device_ops.init	vfio_mig_alloc()
+ *	  .open_device		vfio_mig_open()
+ *	  .ioctl (RESET)	vfio_mig_reset()	(mdev)
+ *	  reset_prepare/done	vfio_mig_reset_prepare(), vfio_mig_reset_done() (PCI)
+ *	  .close_device		vfio_mig_close()
+ *	  .release		vfio_mig_free()
+ *
+ * What a driver may rely on, for all callbacks of &struct vfio_mig_ops:
+ *
+ * - never two of one device at once, never under a spinlock, always in process
+ *   context, never before vfio_mig_open() and never after vfio_mig_close();
+ * - save() and load() run in a worker, with allocations charged to the memory
+ *   cgroup of the task that opened the session;
+ * - the driver need not check states, only react to the arcs it is given.
+ */
+#ifndef _LINUX_VFIO_MIGRATION_H
+#define _LINUX_VFIO_MIGRATION_H
+
+#include <linux/types.h>
+#include <linux/vfio.h>
+#include <linux/wait.h>
+
+struct vfio_mig;
+struct vfio_mig_sink;
+struct vfio_mig_source;
+
+/* Length of a device type's id in the stream, without a terminating NUL. */
+#define VFIO_MIG_ID_LEN		32
+
+/**
+ * enum vfio_mig_progress - what save() and load() achieved
+ * @VFIO_MIG_MORE: save(): the section is filled, call again. load(): the
+ *	section was consumed.
+ * @VFIO_MIG_IDLE: nothing can be done now; vfio_mig_kick() says when. What
+ *	save() put into the section before is sent. load() is given the same
+ *	section again from its start.
+ * @VFIO_MIG_DONE: save() in STOP_COPY only: the device's state is complete.
+ *
+ * In PRE_COPY an IDLE device whose precopy_info() is zero has reached the
+ * temporary end of the stream: the reader gets ENOMSG (B2).
+ */
+enum vfio_mig_progress {
+	VFIO_MIG_MORE,
+	VFIO_MIG_IDLE,
+	VFIO_MIG_DONE,
+};
+
+/**
+ * struct vfio_mig_precopy - what is left to send while the device runs
+ * @initial: bytes of the first pass that save() has not produced yet
+ * @dirty: bytes beyond the first pass that save() would produce now
+ *
+ * The core adds what is produced but unread, so that user space sees the
+ * distance to the end of the stream (VFIO_MIG_GET_PRECOPY_INFO, B8).
+ */
+struct vfio_mig_precopy {
+	u64 initial;
+	u64 dirty;
+};
+
+/**
+ * struct vfio_mig_ops - a migratable device
+ * @arc: take the device over one arc of the state machine.
+ *	The core only ever asks for arcs that the device's flags imply (A3); the
+ *	fifteen of the full set are listed in Documentation/driver-api/vfio-migration.rst.
+ *	Return 0 when the device is in @to, or a negative errno with the device
+ *	still in @from. If neither can be had, return vfio_mig_broken(): the device
+ *	then goes to ERROR, which only a reset leaves (A5).
+ *	May sleep for the hardware in vfio_mig_wait_event() and vfio_mig_wait_us(),
+ *	which a reset and a signal end.
+ *	RESUMING -> STOP comes after the whole stream was loaded and checked. If no
+ *	load() came before it, the session was withdrawn unused: the device must be
+ *	what it was before STOP -> RESUMING.
+ * @save: produce the next section of the stream, or part of the work for it.
+ *	Called in the saving states with room for one section. Returns
+ *	&enum vfio_mig_progress or a negative errno, which the reader gets for good.
+ *	Must be bounded: it never sleeps for latency or room.
+ * @load: consume one complete, checked section. Content is still untrusted: the
+ *	checksum proves transport, not intent. Returns VFIO_MIG_MORE, VFIO_MIG_IDLE
+ *	or one of -EINVAL, -EIO, -ENOMEM, which refuses the whole stream (B9).
+ *	What it applies must be undone by reset().
+ * @reset: bring the device into the state it has after power on, RUNNING. Cannot
+ *	fail. Follows VFIO_DEVICE_RESET and errors that reset clears (A6).
+ * @data_size: bytes that save() would produce if the device stopped now (B8).
+ *	Called in any state.
+ * @precopy_info: fill @info, zeroed before. Mandatory with PRE_COPY.
+ *
+ * Rule: A2, "drivers implement arcs, never combination transitions".
+ */
+struct vfio_mig_ops {
+	int (*arc)(struct vfio_mig *mig, enum vfio_device_mig_state from,
+		   enum vfio_device_mig_state to);
+	int (*save)(struct vfio_mig *mig, struct vfio_mig_sink *sink);
+	int (*load)(struct vfio_mig *mig, struct vfio_mig_source *source);
+	void (*reset)(struct vfio_mig *mig);
+	u64 (*data_size)(struct vfio_mig *mig);
+	void (*precopy_info)(struct vfio_mig *mig,
+			     struct vfio_mig_precopy *info);
+};
+
+/**
+ * struct vfio_mig_config - what one opening of a device looks like
+ * @id: type of the device, NUL padded; a stream of another type is refused with
+ *	EMEDIUMTYPE
+ * @size: size of the device's state in the driver's own units, 0 if the type
+ *	implies it; a stream of another size is refused with EMEDIUMTYPE
+ * @version: version of the driver's state format that this device writes
+ * @min_version: oldest version that it reads; others are refused with ESTALE
+ * @nr_types: section types in use are 0 to @nr_types - 1 (B9)
+ * @window: bytes of memory that a session may hold, 64 KiB to 1 GiB, rounded
+ *	down to pages; 0 for the default of 4 MiB (B6)
+ * @no_poll: hide poll() from user space, to test a client's fallback (C2)
+ * @no_nowait: hide non-blocking attempts (IOCB_NOWAIT) likewise (C2)
+ */
+struct vfio_mig_config {
+	char id[VFIO_MIG_ID_LEN];
+	u64 size;
+	u32 version;
+	u32 min_version;
+	u32 nr_types;
+	size_t window;
+	bool no_poll;
+	bool no_nowait;
+};
+
+struct vfio_mig *vfio_mig_alloc(struct vfio_device *vdev,
+				const struct vfio_mig_ops *ops,
+				unsigned int flags, void *priv);
+void vfio_mig_free(struct vfio_mig *mig);
+int vfio_mig_open(struct vfio_mig *mig, const struct vfio_mig_config *config);
+void vfio_mig_close(struct vfio_mig *mig);
+
+int vfio_mig_reset(struct vfio_mig *mig);
+void vfio_mig_reset_prepare(struct vfio_mig *mig);
+void vfio_mig_reset_done(struct vfio_mig *mig);
+
+void *vfio_mig_priv(struct vfio_mig *mig);
+enum vfio_device_mig_state vfio_mig_state(struct vfio_mig *mig);
+const char *vfio_mig_state_name(enum vfio_device_mig_state state);
+
+void vfio_mig_kick(struct vfio_mig *mig);
+bool vfio_mig_aborted(struct vfio_mig *mig);
+__printf(3, 4)
+int vfio_mig_fail(struct vfio_mig *mig, int err, const char *fmt, ...);
+__printf(3, 4)
+int vfio_mig_broken(struct vfio_mig *mig, int err, const char *fmt, ...);
+
+void vfio_mig_sink_section(struct vfio_mig_sink *sink, u32 type, u64 object);
+size_t vfio_mig_sink_room(const struct vfio_mig_sink *sink);
+void *vfio_mig_sink_reserve(struct vfio_mig_sink *sink, size_t *len);
+void vfio_mig_sink_commit(struct vfio_mig_sink *sink, size_t len);
+int vfio_mig_sink_bytes(struct vfio_mig_sink *sink, const void *from,
+			size_t len);
+
+u32 vfio_mig_source_type(const struct vfio_mig_source *source);
+u64 vfio_mig_source_object(const struct vfio_mig_source *source);
+size_t vfio_mig_source_left(const struct vfio_mig_source *source);
+int vfio_mig_source_bytes(struct vfio_mig_source *source, void *to, size_t len);
+
+/* Implementation of the waits below; not for drivers. */
+wait_queue_head_t *vfio_mig_wait_head(struct vfio_mig *mig);
+unsigned int vfio_mig_wait_mode(struct vfio_mig *mig);
+int vfio_mig_wait_over(struct vfio_mig *mig);
+
+/**
+ * vfio_mig_wait_event - sleep in an arc until a condition holds
+ * @mig: device whose arc is running
+ * @condition: C expression; vfio_mig_kick() has it evaluated again
+ *
+ * Context: only in &vfio_mig_ops.arc. Interruptible, except that an arc of the
+ * way back after a failure only heeds fatal signals.
+ * Return: 0 when @condition holds, -ECANCELED if a reset came, -EINTR if a
+ * signal did. The arc then leaves the device as it was and returns the error.
+ */
+#define vfio_mig_wait_event(mig, condition)				\
+({									\
+	struct vfio_mig *__mig = (mig);					\
+	bool __true = false;						\
+									\
+	(void)___wait_event(*vfio_mig_wait_head(__mig),			\
+			    (__true = (condition)) ||			\
+			    vfio_mig_wait_over(__mig),			\
+			    vfio_mig_wait_mode(__mig), 0, 0,		\
+			    schedule());				\
+	__true ? 0 : (vfio_mig_wait_over(__mig) ?: -EINTR);		\
+})
+
+int vfio_mig_wait_us(struct vfio_mig *mig, u64 us);
+
+#endif /* _LINUX_VFIO_MIGRATION_H */

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * migsim: what VFIO calls
+ *
+ * First open makes the device run, last close freezes it with its state, reset
+ * brings it back to the pattern of its configured seed.
+ */
+#include <linux/mdev.h>
+#include <linux/uaccess.h>
+
+#include "migsim.h"
+
+static int migsim_init_dev(struct vfio_device *vdev)
+{
+	struct migsim_dev *sim = migsim_from_vdev(vdev);
+
+	mutex_init(&sim->config_lock);
+	mutex_init(&sim->memory_lock);
+	sim->type = migsim_type_of(to_mdev_device(vdev->dev));
+	sim->config.state_size = MIGSIM_STATE_DEFAULT;
+	sim->config.window = SZ_4M;
+	sim->config.poll = 1;
+	sim->config.nowait = 1;
+	migsim_memory_init(sim);
+	migsim_workload_init(sim);
+	mutex_init(&sim->faults.lock);
+	INIT_LIST_HEAD(&sim->faults.rules);
+
+	return migsim_migration_init(sim);
+}
+
+static void migsim_release_dev(struct vfio_device *vdev)
+{
+	struct migsim_dev *sim = migsim_from_vdev(vdev);
+
+	if (!IS_ERR_OR_NULL(sim->mig))
+		vfio_mig_free(sim->mig);
+	migsim_memory_drop(sim);
+	mutex_destroy(&sim->memory_lock);
+	mutex_destroy(&sim->config_lock);
+}
+
+static int migsim_open(struct vfio_device *vdev)
+{
+	struct migsim_dev *sim = migsim_from_vdev(vdev);
+	int ret;
+
+	mutex_lock(&sim->config_lock);
+	ret = migsim_migration_open(sim);
+	if (!ret)
+		sim->open = true;
+	mutex_unlock(&sim->config_lock);
+	if (ret)
+		return ret;
+
+	migsim_pci_reset(sim);
+	migsim_workload_start(sim);
+
+	return 0;
+}
+
+static void migsim_close(struct vfio_device *vdev)
+{
+	struct migsim_dev *sim = migsim_from_vdev(vdev);
+
+	migsim_migration_close(sim);
+	migsim_workload_stop(sim);
+	mutex_lock(&sim->config_lock);
+	sim->open = false;
+	mutex_unlock(&sim->config_lock);
+}
+
+static int migsim_get_info(struct vfio_device_info __user *arg)
+{
+	const size_t minsz = offsetofend(struct vfio_device_info, num_irqs);
+	struct vfio_device_info info = {};
+
+	if (copy_from_user(&info, arg, minsz))
+		return -EFAULT;
+	if (info.argsz < minsz)
+		return -EINVAL;
+	info.flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET;
+	info.num_regions = VFIO_PCI_NUM_REGIONS;
+	info.num_irqs = 0;
+
+	return copy_to_user(arg, &info, minsz) ? -EFAULT : 0;
+}
+
+static long migsim_ioctl(struct vfio_device *vdev, unsigned int cmd,
+			 unsigned long arg)
+{
+	struct migsim_dev *sim = migsim_from_vdev(vdev);
+
+	switch (cmd) {
+	case VFIO_DEVICE_GET_INFO:
+		return migsim_get_info((void __user *)arg);
+	case VFIO_DEVICE_RESET:
+		return vfio_mig_reset(sim->mig);
+	default:
+		return vfio_region_info_ioctl(vdev, cmd, arg,
+					      migsim_region_info);
+	}
+}
+
+const struct vfio_device_ops migsim_device_ops = {
+	.name = "vfio-migsim",
+	.init = migsim_init_dev,
+	.release = migsim_release_dev,
+	.open_device = migsim_open,
+	.close_device = migsim_close,
+	.read = migsim_read,
+	.write = migsim_write,
+	.ioctl = migsim_ioctl,
+	.bind_iommufd = vfio_iommufd_emulated_bind,
+	.unbind_iommufd = vfio_iommufd_emulated_unbind,
+	.attach_ioas = vfio_iommufd_emulated_attach_ioas,
+	.detach_ioas = vfio_iommufd_emulated_detach_ioas,
+	VFIO_REGION_INFO_OPS(migsim_region_info),
+};

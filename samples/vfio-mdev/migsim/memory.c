@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * migsim: device memory
+ *
+ * A page that was never written has a pattern made from the seed and its index,
+ * and takes no memory, so that big devices are cheap. Written pages are in an
+ * xarray. A page is dirty if it was sent and written since; pages that the first
+ * pass has not come to yet are not, as it will send them anyway.
+ *
+ * state_hash is the sum over the written pages that differ from the pattern,
+ * which does not depend on the order or history of writes, plus a hash of the
+ * small state.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/xxhash.h>
+
+#include "migsim.h"
+
+#define MIGSIM_WORDS	(PAGE_SIZE / sizeof(u64))
+
+/* A failed allocation is the caller's ENOMEM, without a splat or a kill. */
+#define MIGSIM_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+/**
+ * migsim_mix - a number that looks random, made from another one
+ * @value: any
+ */
+u64 migsim_mix(u64 value)
+{
+	value += 0x9e3779b97f4a7c15ULL;
+	value = (value ^ (value >> 32)) * 0xd6e8feb86659fd93ULL;
+	value = (value ^ (value >> 32)) * 0xd6e8feb86659fd93ULL;
+
+	return value ^ (value >> 32);
+}
+
+static u64 migsim_pattern_start(u64 seed, unsigned long index)
+{
+	return migsim_mix(seed ^ migsim_mix(index));
+}
+
+static void migsim_pattern_fill(u64 seed, unsigned long index, u64 *page)
+{
+	u64 word = migsim_pattern_start(seed, index);
+	u64 step = word | 1;
+	unsigned int i;
+
+	for (i = 0; i < MIGSIM_WORDS; i++, word += step)
+		page[i] = word;
+}
+
+static bool migsim_pattern_equal(u64 seed, unsigned long index, const u64 *page)
+{
+	u64 word = migsim_pattern_start(seed, index);
+	u64 step = word | 1;
+	unsigned int i;
+
+	for (i = 0; i < MIGSIM_WORDS; i++, word += step)
+		if (page[i] != word)
+			return false;
+
+	return true;
+}
+
+/**
+ * migsim_memory_init - a device with no page written
+ * @sim: new device
+ */
+void migsim_memory_init(struct migsim_dev *sim)
+{
+	xa_init(&sim->memory.pages);
+	sim->memory.nr_pages = sim->config.state_size >> PAGE_SHIFT;
+	sim->memory.seed = sim->config.seed;
+}
+
+/**
+ * migsim_memory_drop - forget all writes
+ * @sim: device; memory_lock is held, or nobody else knows it
+ */
+void migsim_memory_drop(struct migsim_dev *sim)
+{
+	unsigned long index;
+	void *page;
+
+	xa_for_each(&sim->memory.pages, index, page) {
+		free_page((unsigned long)page);
+		cond_resched();
+	}
+	xa_destroy(&sim->memory.pages);
+	sim->memory.nr_dirty = 0;
+}
+
+/**
+ * migsim_memory_reset - memory and registers as after power on
+ * @sim: device
+ */
+void migsim_memory_reset(struct migsim_dev *sim)
+{
+	struct migsim_memory *memory = &sim->memory;
+
+	mutex_lock(&sim->memory_lock);
+	migsim_memory_drop(sim);
+	memory->seed = sim->config.seed;
+	memory->nr_pages = sim->config.state_size >> PAGE_SHIFT;
+	memory->ticks = 0;
+	memset(memory->scratch, 0, sizeof(memory->scratch));
+	memory->tracking = false;
+	memory->sent = 0;
+	mutex_unlock(&sim->memory_lock);
+}
+
+/**
+ * migsim_page_read - a whole page
+ * @sim: device; memory_lock is held
+ * @index: of the page
+ * @to: page aligned memory for it
+ */
+void migsim_page_read(struct migsim_dev *sim, unsigned long index, void *to)
+{
+	void *page = xa_load(&sim->memory.pages, index);
+
+	lockdep_assert_held(&sim->memory_lock);
+	if (page)
+		copy_page(to, page);
+	else
+		migsim_pattern_fill(sim->memory.seed, index, to);
+}
+
+static int migsim_page_insert(struct migsim_dev *sim, unsigned long index,
+			      void *page)
+{
+	return xa_err(xa_store(&sim->memory.pages, index, page, MIGSIM_GFP));
+}
+
+/* The page, made from its pattern if it was never written. */
+static void *migsim_page_get(struct migsim_dev *sim, unsigned long index)
+{
+	void *page = xa_load(&sim->memory.pages, index);
+
+	lockdep_assert_held(&sim->memory_lock);
+	if (page)
+		return page;
+	page = (void *)__get_free_page(MIGSIM_GFP);
+	if (!page)
+		return NULL;
+	migsim_pattern_fill(sim->memory.seed, index, page);
+	if (migsim_page_insert(sim, index, page)) {
+		free_page((unsigned long)page);
+		return NULL;
+	}
+
+	return page;
+}
+
+/**
+ * migsim_page_store - replace a whole page by what was loaded
+ * @sim: device; memory_lock is held
+ * @index: of the page
+ * @from: page aligned content
+ *
+ * A page that equals its pattern is not kept.
+ * Return: 0 or -ENOMEM.
+ */
+int migsim_page_store(struct migsim_dev *sim, unsigned long index,
+		      const void *from)
+{
+	void *page;
+
+	lockdep_assert_held(&sim->memory_lock);
+	if (migsim_pattern_equal(sim->memory.seed, index, from)) {
+		page = xa_erase(&sim->memory.pages, index);
+		free_page((unsigned long)page);
+		return 0;
+	}
+	page = migsim_page_get(sim, index);
+	if (!page)
+		return -ENOMEM;
+	copy_page(page, from);
+
+	return 0;
+}
+
+static void migsim_page_written(struct migsim_dev *sim, unsigned long index)
+{
+	struct migsim_memory *memory = &sim->memory;
+
+	if (!memory->tracking || index >= memory->sent ||
+	    xa_get_mark(&memory->pages, index, MIGSIM_DIRTY))
+		return;
+	xa_set_mark(&memory->pages, index, MIGSIM_DIRTY);
+	memory->nr_dirty++;
+}
+
+/**
+ * migsim_memory_read - bytes of device memory
+ * @sim: device; memory_lock is held
+ * @pos: where; beyond the memory there are zeroes
+ * @to: where to
+ * @len: how many, all in one page
+ *
+ * Return: 0.
+ */
+int migsim_memory_read(struct migsim_dev *sim, u64 pos, void *to, size_t len)
+{
+	unsigned long index = pos >> PAGE_SHIFT;
+	void *page;
+
+	lockdep_assert_held(&sim->memory_lock);
+	if (index >= sim->memory.nr_pages) {
+		memset(to, 0, len);
+		return 0;
+	}
+	page = xa_load(&sim->memory.pages, index);
+	if (page) {
+		memcpy(to, page + offset_in_page(pos), len);
+		return 0;
+	}
+	page = (void *)__get_free_page(GFP_KERNEL);
+	if (!page)
+		return -ENOMEM;
+	migsim_pattern_fill(sim->memory.seed, index, page);
+	memcpy(to, page + offset_in_page(pos), len);
+	free_page((unsigned long)page);
+
+	return 0;
+}
+
+/**
+ * migsim_memory_write - change device memory
+ * @sim: device; memory_lock is held
+ * @pos: where; beyond the memory nothing happens
+ * @from: bytes
+ * @len: how many, all in one page
+ *
+ * Dropped if the device is stopped.
+ * Return: 0 or -ENOMEM.
+ */
+int migsim_memory_write(struct migsim_dev *sim, u64 pos, const void *from,
+			size_t len)
+{
+	unsigned long index = pos >> PAGE_SHIFT;
+	void *page;
+
+	lockdep_assert_held(&sim->memory_lock);
+	if (!sim->memory.running || index >= sim->memory.nr_pages)
+		return 0;
+	page = migsim_page_get(sim, index);
+	if (!page)
+		return -ENOMEM;
+	memcpy(page + offset_in_page(pos), from, len);
+	migsim_page_written(sim, index);
+
+	return 0;
+}
+
+/**
+ * migsim_track - begin or end noting what becomes dirty, with no page sent yet
+ * @sim: device
+ * @on: begin
+ */
+void migsim_track(struct migsim_dev *sim, bool on)
+{
+	struct migsim_memory *memory = &sim->memory;
+	unsigned long index;
+	void *page;
+
+	mutex_lock(&sim->memory_lock);
+	xa_for_each_marked(&memory->pages, index, page, MIGSIM_DIRTY)
+		xa_clear_mark(&memory->pages, index, MIGSIM_DIRTY);
+	memory->nr_dirty = 0;
+	memory->sent = 0;
+	memory->tracking = on;
+	mutex_unlock(&sim->memory_lock);
+}
+
+/**
+ * migsim_dirty_next - find a dirty page
+ * @sim: device; memory_lock is held
+ * @from: where to begin; the search wraps around
+ *
+ * Return: index of a dirty page, or ULONG_MAX.
+ */
+unsigned long migsim_dirty_next(struct migsim_dev *sim, unsigned long from)
+{
+	unsigned long index = from;
+
+	lockdep_assert_held(&sim->memory_lock);
+	if (!sim->memory.nr_dirty)
+		return ULONG_MAX;
+	if (xa_find(&sim->memory.pages, &index, ULONG_MAX, MIGSIM_DIRTY))
+		return index;
+	index = 0;
+	if (xa_find(&sim->memory.pages, &index, ULONG_MAX, MIGSIM_DIRTY))
+		return index;
+
+	return ULONG_MAX;
+}
+
+/**
+ * migsim_dirty_clear - a page is about to be sent
+ * @sim: device; memory_lock is held
+ * @index: of the page
+ */
+void migsim_dirty_clear(struct migsim_dev *sim, unsigned long index)
+{
+	struct migsim_memory *memory = &sim->memory;
+
+	lockdep_assert_held(&sim->memory_lock);
+	if (!xa_get_mark(&memory->pages, index, MIGSIM_DIRTY))
+		return;
+	xa_clear_mark(&memory->pages, index, MIGSIM_DIRTY);
+	memory->nr_dirty--;
+}
+
+static u64 migsim_small_hash(const struct migsim_memory *memory)
+{
+	u64 small[3 + MIGSIM_NR_SCRATCH] = {
+		memory->seed, memory->nr_pages, memory->ticks,
+	};
+
+	memcpy(small + 3, memory->scratch, sizeof(memory->scratch));
+
+	return xxh64(small, sizeof(small), 0);
+}
+
+/**
+ * migsim_state_hash - equal for devices with equal state, whatever their history
+ * @sim: device; memory_lock is held
+ *
+ * Costs as much as was written.
+ */
+u64 migsim_state_hash(struct migsim_dev *sim)
+{
+	struct migsim_memory *memory = &sim->memory;
+	u64 sum = migsim_small_hash(memory);
+	unsigned long index;
+	void *page;
+
+	lockdep_assert_held(&sim->memory_lock);
+	xa_for_each(&memory->pages, index, page) {
+		if (!migsim_pattern_equal(memory->seed, index, page))
+			sum += xxh64(page, PAGE_SIZE, index);
+		cond_resched();
+	}
+
+	return sum;
+}

@@ -1,0 +1,492 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * migsim: the driver of the migration core
+ *
+ * The stream has three types of sections: CONFIG comes first, with the seed and
+ * size; MEMORY carries whole pages, the first one's index being the object; REGS
+ * comes last, when the device has stopped. With PRE_COPY all pages are sent once,
+ * then those that became dirty; after STOP_COPY the rest.
+ *
+ * Latencies and bandwidth are not slept off in save(): it says IDLE and has
+ * itself kicked.
+ */
+#include <linux/mm.h>
+#include <linux/string.h>
+
+#include "migsim.h"
+
+enum {
+	MIGSIM_SECTION_CONFIG,
+	MIGSIM_SECTION_MEMORY,
+	MIGSIM_SECTION_REGS,
+	MIGSIM_NR_SECTIONS,
+};
+
+#define MIGSIM_STREAM_VERSION	1
+
+/* Payload of MIGSIM_SECTION_CONFIG. */
+struct migsim_section_config {
+	__le64 seed;
+	__le64 nr_pages;
+};
+
+/* Payload of MIGSIM_SECTION_REGS. */
+struct migsim_section_regs {
+	__le64 ticks;
+	__le64 scratch[MIGSIM_NR_SCRATCH];
+};
+
+/* What is sent besides pages. */
+#define MIGSIM_SMALL_SIZE	(sizeof(struct migsim_section_config) + \
+				 sizeof(struct migsim_section_regs))
+
+static bool migsim_is_running(enum vfio_device_mig_state state)
+{
+	return state == VFIO_DEVICE_STATE_RUNNING ||
+	       state == VFIO_DEVICE_STATE_RUNNING_P2P ||
+	       state == VFIO_DEVICE_STATE_PRE_COPY ||
+	       state == VFIO_DEVICE_STATE_PRE_COPY_P2P;
+}
+
+static bool migsim_is_precopy(enum vfio_device_mig_state state)
+{
+	return state == VFIO_DEVICE_STATE_PRE_COPY ||
+	       state == VFIO_DEVICE_STATE_PRE_COPY_P2P;
+}
+
+static void migsim_stream_begin(struct migsim_dev *sim, bool track)
+{
+	memset(&sim->stream, 0, sizeof(sim->stream));
+	migsim_track(sim, track);
+}
+
+/* The time that an arc takes. */
+static u64 migsim_arc_latency(const struct migsim_dev *sim,
+			      enum vfio_device_mig_state from,
+			      enum vfio_device_mig_state to)
+{
+	if (migsim_is_running(from) && !migsim_is_running(to))
+		return sim->config.stop_latency_us;
+	if (from == VFIO_DEVICE_STATE_RESUMING)
+		return sim->config.load_latency_us;
+	if ((from == VFIO_DEVICE_STATE_RUNNING &&
+	     to == VFIO_DEVICE_STATE_RUNNING_P2P) ||
+	    (from == VFIO_DEVICE_STATE_PRE_COPY &&
+	     to == VFIO_DEVICE_STATE_PRE_COPY_P2P))
+		return sim->config.p2p_latency_us;
+
+	return 0;
+}
+
+static void migsim_enter_stop_copy(struct migsim_dev *sim,
+				   enum vfio_device_mig_state from)
+{
+	if (!migsim_is_precopy(from))
+		migsim_stream_begin(sim, false);
+	sim->stream.ready = ktime_add_us(ktime_get(),
+					 sim->config.save_latency_us);
+}
+
+static void migsim_move(struct migsim_dev *sim,
+			enum vfio_device_mig_state from,
+			enum vfio_device_mig_state to)
+{
+	if (migsim_is_running(from) && !migsim_is_running(to))
+		migsim_workload_stop(sim);
+	if (to == VFIO_DEVICE_STATE_STOP_COPY)
+		migsim_enter_stop_copy(sim, from);
+	if (to == VFIO_DEVICE_STATE_RESUMING)
+		migsim_stream_begin(sim, false);
+	if (migsim_is_precopy(to) && !migsim_is_precopy(from))
+		migsim_stream_begin(sim, true);
+	if (migsim_is_precopy(from) && migsim_is_running(to) &&
+	    !migsim_is_precopy(to))
+		migsim_track(sim, false);
+	if (!migsim_is_running(from) && migsim_is_running(to))
+		migsim_workload_start(sim);
+}
+
+static int migsim_arc(struct vfio_mig *mig, enum vfio_device_mig_state from,
+		      enum vfio_device_mig_state to)
+{
+	struct migsim_dev *sim = vfio_mig_priv(mig);
+	int ret;
+
+	ret = migsim_fault_arc(sim, from, to);
+	if (ret)
+		return ret;
+	ret = vfio_mig_wait_us(mig, migsim_arc_latency(sim, from, to));
+	if (ret)
+		return ret;
+	if (from == VFIO_DEVICE_STATE_RESUMING && sim->stream.loading &&
+	    !sim->stream.finished)
+		return vfio_mig_broken(mig, -EINVAL,
+				       "the stream has no registers");
+	migsim_move(sim, from, to);
+
+	return 0;
+}
+
+/* Not yet: come back at @sim->stream.ready. */
+static bool migsim_must_wait(struct migsim_dev *sim)
+{
+	s64 us = ktime_us_delta(sim->stream.ready, ktime_get());
+
+	if (us <= 0)
+		return false;
+	mod_delayed_work(migsim_wq, &sim->wakeup, usecs_to_jiffies(us) + 1);
+
+	return true;
+}
+
+static void migsim_wakeup_func(struct work_struct *work)
+{
+	struct migsim_dev *sim = container_of(to_delayed_work(work),
+					      struct migsim_dev, wakeup);
+
+	vfio_mig_kick(sim->mig);
+}
+
+/* So much was sent; with a limited bandwidth, it takes its time. */
+static void migsim_spend(struct migsim_dev *sim, size_t bytes)
+{
+	u64 bandwidth = sim->config.bandwidth;
+	ktime_t now;
+
+	if (!bandwidth)
+		return;
+	now = ktime_get();
+	if (ktime_before(sim->stream.ready, now))
+		sim->stream.ready = now;
+	sim->stream.ready = ktime_add_ns(sim->stream.ready,
+					 div64_u64(bytes * NSEC_PER_SEC,
+						   bandwidth));
+}
+
+static int migsim_save_config(struct migsim_dev *sim,
+			      struct vfio_mig_sink *sink)
+{
+	struct migsim_section_config config = {
+		.seed = cpu_to_le64(sim->memory.seed),
+		.nr_pages = cpu_to_le64(sim->memory.nr_pages),
+	};
+
+	sim->stream.configured = true;
+	vfio_mig_sink_section(sink, MIGSIM_SECTION_CONFIG, 0);
+
+	return vfio_mig_sink_bytes(sink, &config, sizeof(config)) ?:
+	       VFIO_MIG_MORE;
+}
+
+static int migsim_save_page(struct migsim_dev *sim, struct vfio_mig_sink *sink,
+			    unsigned long index)
+{
+	size_t len;
+	void *page;
+
+	page = vfio_mig_sink_reserve(sink, &len);
+	if (IS_ERR(page))
+		return PTR_ERR(page);
+	migsim_dirty_clear(sim, index);
+	migsim_page_read(sim, index, page);
+	vfio_mig_sink_commit(sink, len);
+
+	return 0;
+}
+
+/* A section of the first pass, in order of pages. */
+static int migsim_save_pass(struct migsim_dev *sim, struct vfio_mig_sink *sink)
+{
+	struct migsim_memory *memory = &sim->memory;
+	int ret = 0;
+
+	vfio_mig_sink_section(sink, MIGSIM_SECTION_MEMORY, memory->sent);
+	while (!ret && memory->sent < memory->nr_pages &&
+	       vfio_mig_sink_room(sink)) {
+		ret = migsim_save_page(sim, sink, memory->sent);
+		if (!ret)
+			memory->sent++;
+	}
+
+	return ret;
+}
+
+/* A section of dirty pages that follow each other, beginning with @index. */
+static int migsim_save_dirty(struct migsim_dev *sim, struct vfio_mig_sink *sink,
+			     unsigned long index)
+{
+	int ret;
+
+	vfio_mig_sink_section(sink, MIGSIM_SECTION_MEMORY, index);
+	do {
+		ret = migsim_save_page(sim, sink, index++);
+	} while (!ret && vfio_mig_sink_room(sink) &&
+		 xa_get_mark(&sim->memory.pages, index, MIGSIM_DIRTY));
+	sim->stream.cursor = index;
+
+	return ret;
+}
+
+/* Return: 1 if pages were put into the section, 0 if there are none. */
+static int migsim_save_memory(struct migsim_dev *sim,
+			      struct vfio_mig_sink *sink)
+{
+	struct migsim_memory *memory = &sim->memory;
+	unsigned long index;
+	int ret;
+
+	mutex_lock(&sim->memory_lock);
+	index = migsim_dirty_next(sim, sim->stream.cursor);
+	if (memory->sent < memory->nr_pages)
+		ret = migsim_save_pass(sim, sink) ?: 1;
+	else if (index != ULONG_MAX)
+		ret = migsim_save_dirty(sim, sink, index) ?: 1;
+	else
+		ret = 0;
+	mutex_unlock(&sim->memory_lock);
+
+	return ret;
+}
+
+static int migsim_save_regs(struct migsim_dev *sim, struct vfio_mig_sink *sink)
+{
+	struct migsim_section_regs regs;
+	unsigned int i;
+
+	mutex_lock(&sim->memory_lock);
+	regs.ticks = cpu_to_le64(sim->memory.ticks);
+	for (i = 0; i < MIGSIM_NR_SCRATCH; i++)
+		regs.scratch[i] = cpu_to_le64(sim->memory.scratch[i]);
+	mutex_unlock(&sim->memory_lock);
+	vfio_mig_sink_section(sink, MIGSIM_SECTION_REGS, 0);
+
+	return vfio_mig_sink_bytes(sink, &regs, sizeof(regs)) ?: VFIO_MIG_DONE;
+}
+
+static int migsim_save(struct vfio_mig *mig, struct vfio_mig_sink *sink)
+{
+	struct migsim_dev *sim = vfio_mig_priv(mig);
+	size_t room = vfio_mig_sink_room(sink);
+	int ret;
+
+	if (migsim_must_wait(sim))
+		return VFIO_MIG_IDLE;
+	if (!sim->stream.configured)
+		return migsim_save_config(sim, sink);
+	ret = migsim_save_memory(sim, sink);
+	if (ret < 0)
+		return ret;
+	migsim_spend(sim, room - vfio_mig_sink_room(sink));
+	if (ret)
+		return VFIO_MIG_MORE;
+
+	return vfio_mig_state(mig) == VFIO_DEVICE_STATE_STOP_COPY ?
+	       migsim_save_regs(sim, sink) : VFIO_MIG_IDLE;
+}
+
+static int migsim_load_config(struct migsim_dev *sim,
+			      struct vfio_mig_source *source)
+{
+	struct migsim_section_config config;
+
+	if (sim->stream.configured ||
+	    vfio_mig_source_left(source) != sizeof(config))
+		return -EINVAL;
+	vfio_mig_source_bytes(source, &config, sizeof(config));
+	if (le64_to_cpu(config.nr_pages) != sim->memory.nr_pages)
+		return -EINVAL;
+	mutex_lock(&sim->memory_lock);
+	migsim_memory_drop(sim);
+	sim->memory.seed = le64_to_cpu(config.seed);
+	mutex_unlock(&sim->memory_lock);
+	sim->stream.configured = true;
+
+	return VFIO_MIG_MORE;
+}
+
+static int migsim_load_pages(struct migsim_dev *sim,
+			     struct vfio_mig_source *source, void *page)
+{
+	u64 index = vfio_mig_source_object(source);
+	int ret = 0;
+
+	mutex_lock(&sim->memory_lock);
+	while (!ret && vfio_mig_source_left(source)) {
+		vfio_mig_source_bytes(source, page, PAGE_SIZE);
+		ret = migsim_page_store(sim, index++, page);
+	}
+	mutex_unlock(&sim->memory_lock);
+
+	return ret;
+}
+
+static int migsim_load_memory(struct migsim_dev *sim,
+			      struct vfio_mig_source *source)
+{
+	u64 index = vfio_mig_source_object(source);
+	size_t len = vfio_mig_source_left(source);
+	void *page;
+	int ret;
+
+	if (!sim->stream.configured || len % PAGE_SIZE ||
+	    index > sim->memory.nr_pages ||
+	    len >> PAGE_SHIFT > sim->memory.nr_pages - index)
+		return -EINVAL;
+	page = (void *)__get_free_page(GFP_KERNEL);
+	if (!page)
+		return -ENOMEM;
+	ret = migsim_load_pages(sim, source, page);
+	free_page((unsigned long)page);
+
+	return ret ?: VFIO_MIG_MORE;
+}
+
+static int migsim_load_regs(struct migsim_dev *sim,
+			    struct vfio_mig_source *source)
+{
+	struct migsim_section_regs regs;
+	unsigned int i;
+
+	if (!sim->stream.configured ||
+	    vfio_mig_source_left(source) != sizeof(regs))
+		return -EINVAL;
+	vfio_mig_source_bytes(source, &regs, sizeof(regs));
+	mutex_lock(&sim->memory_lock);
+	sim->memory.ticks = le64_to_cpu(regs.ticks);
+	for (i = 0; i < MIGSIM_NR_SCRATCH; i++)
+		sim->memory.scratch[i] = le64_to_cpu(regs.scratch[i]);
+	mutex_unlock(&sim->memory_lock);
+	sim->stream.finished = true;
+
+	return VFIO_MIG_MORE;
+}
+
+static int migsim_load(struct vfio_mig *mig, struct vfio_mig_source *source)
+{
+	struct migsim_dev *sim = vfio_mig_priv(mig);
+
+	sim->stream.loading = true;
+	switch (vfio_mig_source_type(source)) {
+	case MIGSIM_SECTION_CONFIG:
+		return migsim_load_config(sim, source);
+	case MIGSIM_SECTION_MEMORY:
+		return migsim_load_memory(sim, source);
+	default:
+		return migsim_load_regs(sim, source);
+	}
+}
+
+static void migsim_reset(struct vfio_mig *mig)
+{
+	struct migsim_dev *sim = vfio_mig_priv(mig);
+
+	migsim_workload_stop(sim);
+	migsim_memory_reset(sim);
+	migsim_pci_reset(sim);
+	migsim_workload_start(sim);
+}
+
+static u64 migsim_pages_left(struct migsim_dev *sim)
+{
+	struct migsim_memory *memory = &sim->memory;
+	u64 pages = memory->nr_pages - memory->sent + memory->nr_dirty;
+
+	lockdep_assert_held(&sim->memory_lock);
+
+	return pages << PAGE_SHIFT;
+}
+
+static u64 migsim_data_size(struct vfio_mig *mig)
+{
+	struct migsim_dev *sim = vfio_mig_priv(mig);
+	u64 bytes;
+
+	mutex_lock(&sim->memory_lock);
+	bytes = migsim_pages_left(sim);
+	mutex_unlock(&sim->memory_lock);
+
+	return bytes + MIGSIM_SMALL_SIZE;
+}
+
+static void migsim_precopy_info(struct vfio_mig *mig,
+				struct vfio_mig_precopy *info)
+{
+	struct migsim_dev *sim = vfio_mig_priv(mig);
+
+	mutex_lock(&sim->memory_lock);
+	info->dirty = (u64)sim->memory.nr_dirty << PAGE_SHIFT;
+	info->initial = migsim_pages_left(sim) - info->dirty;
+	mutex_unlock(&sim->memory_lock);
+	if (!sim->stream.configured)
+		info->initial += sizeof(struct migsim_section_config);
+}
+
+static const struct vfio_mig_ops migsim_precopy_ops = {
+	.arc = migsim_arc,
+	.save = migsim_save,
+	.load = migsim_load,
+	.reset = migsim_reset,
+	.data_size = migsim_data_size,
+	.precopy_info = migsim_precopy_info,
+};
+
+static const struct vfio_mig_ops migsim_ops = {
+	.arc = migsim_arc,
+	.save = migsim_save,
+	.load = migsim_load,
+	.reset = migsim_reset,
+	.data_size = migsim_data_size,
+};
+
+/**
+ * migsim_migration_init - make the device migratable
+ * @sim: new device
+ *
+ * Return: 0, -ENOMEM.
+ */
+int migsim_migration_init(struct migsim_dev *sim)
+{
+	unsigned int flags = sim->type->flags;
+
+	INIT_DELAYED_WORK(&sim->wakeup, migsim_wakeup_func);
+	sim->mig = vfio_mig_alloc(&sim->vdev,
+				  flags & VFIO_MIGRATION_PRE_COPY ?
+				  &migsim_precopy_ops : &migsim_ops,
+				  flags, sim);
+
+	return PTR_ERR_OR_ZERO(sim->mig);
+}
+
+/**
+ * migsim_migration_open - first open
+ * @sim: device, whose config_lock is held
+ *
+ * Return: 0, or -EINVAL if attributes are out of range.
+ */
+int migsim_migration_open(struct migsim_dev *sim)
+{
+	struct vfio_mig_config config = {
+		.size = sim->config.state_size,
+		.version = MIGSIM_STREAM_VERSION,
+		.min_version = MIGSIM_STREAM_VERSION,
+		.nr_types = MIGSIM_NR_SECTIONS,
+		.window = sim->config.window,
+		.no_poll = !sim->config.poll,
+		.no_nowait = !sim->config.nowait,
+	};
+
+	snprintf(config.id, sizeof(config.id), "migsim-%s", sim->type->name);
+
+	return vfio_mig_open(sim->mig, &config);
+}
+
+/**
+ * migsim_migration_close - last close
+ * @sim: device
+ */
+void migsim_migration_close(struct migsim_dev *sim)
+{
+	vfio_mig_close(sim->mig);
+	cancel_delayed_work_sync(&sim->wakeup);
+	migsim_track(sim, false);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * migsim: a migratable PCI device made of software
+ *
+ * Locks, outermost first: the migration core's state_mutex, which callbacks of
+ * migration.c run under; then one of
+ *
+ *  migsim_dev.config_lock	attributes against open
+ *  migsim_dev.memory_lock	the device itself: memory, registers, what is
+ *				dirty, whether it runs
+ *  migsim_faults.lock		the fault rules
+ *
+ * None of these is held across user memory. vfio_mig_kick() is called without
+ * them.
+ */
+#ifndef _MIGSIM_H
+#define _MIGSIM_H
+
+#include <linux/ktime.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+#include <linux/vfio_migration.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include "migsim_regs.h"
+
+struct dentry;
+struct device;
+struct mdev_device;
+struct seq_file;
+
+/* Largest device memory. The pattern makes it cheap, BAR sizes limit it. */
+#define MIGSIM_STATE_MAX	(1ULL << 38)
+#define MIGSIM_STATE_DEFAULT	(64ULL << 20)
+
+/**
+ * struct migsim_config - what the attributes say
+ * @state_size: bytes of device memory
+ * @seed: of the memory's pattern after reset, and of the workload
+ * @window: of the data sessions, bytes
+ * @save_latency_us: from entering STOP_COPY to its first byte
+ * @stop_latency_us: to stop
+ * @p2p_latency_us: to quiesce towards peers
+ * @load_latency_us: to leave RESUMING
+ * @bandwidth: of saving, bytes per second; 0 for no limit
+ * @dirty_rate: of the workload, bytes of pages per second; 0 for no workload
+ * @poll: data fds can be polled
+ * @nowait: data fds take non-blocking attempts
+ */
+struct migsim_config {
+	u64 state_size;
+	u64 seed;
+	u64 window;
+	u64 save_latency_us;
+	u64 stop_latency_us;
+	u64 p2p_latency_us;
+	u64 load_latency_us;
+	u64 bandwidth;
+	u64 dirty_rate;
+	u64 poll;
+	u64 nowait;
+};
+
+/**
+ * struct migsim_memory - the device's state
+ * @pages: written pages, by index; all others have the pattern of @seed. Pages
+ *	marked MIGSIM_DIRTY were sent, and written since
+ * @seed: the configured one, or that of the device that was loaded
+ * @nr_pages: of the device
+ * @ticks: writes that the workload made
+ * @scratch: registers
+ * @running: the device accepts writes and the workload runs
+ * @tracking: writes to pages below @sent are noted
+ * @sent: pages of the first pass that were sent
+ * @nr_dirty: pages marked MIGSIM_DIRTY
+ *
+ * All under &migsim_dev.memory_lock.
+ */
+struct migsim_memory {
+	struct xarray pages;
+	u64 seed;
+	unsigned long nr_pages;
+	u64 ticks;
+	u64 scratch[MIGSIM_NR_SCRATCH];
+	bool running;
+	bool tracking;
+	unsigned long sent;
+	unsigned long nr_dirty;
+};
+
+#define MIGSIM_DIRTY		XA_MARK_0
+
+/**
+ * struct migsim_stream - progress of the present session
+ * @configured: saving: the first section was sent; loading: it was seen
+ * @finished: likewise the last one
+ * @loading: any section was loaded
+ * @cursor: where the search for dirty pages goes on
+ * @ready: saving waits until then
+ *
+ * Used in the migration core's callbacks only, which it serialises.
+ */
+struct migsim_stream {
+	bool configured;
+	bool finished;
+	bool loading;
+	unsigned long cursor;
+	ktime_t ready;
+};
+
+/**
+ * struct migsim_faults - rules of what is to go wrong
+ * @lock: protects the members
+ * @rules: list of struct migsim_fault
+ * @released: counts releases of stalled arcs
+ * @dir: in debugfs
+ */
+struct migsim_faults {
+	struct mutex lock;
+	struct list_head rules;
+	unsigned long released;
+	struct dentry *dir;
+};
+
+/**
+ * struct migsim_type - a class of devices of the field (C4)
+ * @name: of the mdev type, and the device's id in the stream with a prefix
+ * @title: for people
+ * @flags: VFIO_MIGRATION_*
+ */
+struct migsim_type {
+	const char *name;
+	const char *title;
+	unsigned int flags;
+};
+
+/**
+ * struct migsim_dev - one device
+ * @vdev: what VFIO knows
+ * @type: immutable
+ * @mig: immutable
+ * @config_lock: protects @config and @open
+ * @config: fixed while open
+ * @open: between open_device and close_device
+ * @memory_lock: protects @memory and @pci_config
+ * @memory: the state
+ * @pci_config: config space
+ * @stream: of the present session
+ * @workload: runs while @memory.running
+ * @worked: when the workload last ran. Belongs to @workload
+ * @owed: bytes of pages that the workload is behind. Belongs to @workload
+ * @wakeup: kicks the migration core when @stream.ready is over
+ * @faults: rules
+ */
+struct migsim_dev {
+	struct vfio_device vdev;
+	const struct migsim_type *type;
+	struct vfio_mig *mig;
+
+	struct mutex config_lock;
+	struct migsim_config config;
+	bool open;
+
+	struct mutex memory_lock;
+	struct migsim_memory memory;
+	u8 pci_config[PCI_CFG_SPACE_SIZE];
+
+	struct migsim_stream stream;
+	struct delayed_work workload;
+	ktime_t worked;
+	u64 owed;
+	struct delayed_work wakeup;
+	struct migsim_faults faults;
+};
+
+/* main.c */
+extern struct workqueue_struct *migsim_wq;
+const struct migsim_type *migsim_type_of(struct mdev_device *mdev);
+
+/* device.c: what VFIO calls */
+extern const struct vfio_device_ops migsim_device_ops;
+
+/* pci.c: config space and BARs */
+void migsim_pci_reset(struct migsim_dev *sim);
+int migsim_region_info(struct vfio_device *vdev, struct vfio_region_info *info,
+		       struct vfio_info_cap *caps);
+ssize_t migsim_read(struct vfio_device *vdev, char __user *buf, size_t count,
+		    loff_t *ppos);
+ssize_t migsim_write(struct vfio_device *vdev, const char __user *buf,
+		     size_t count, loff_t *ppos);
+
+/* memory.c: device memory */
+void migsim_memory_init(struct migsim_dev *sim);
+void migsim_memory_drop(struct migsim_dev *sim);
+void migsim_memory_reset(struct migsim_dev *sim);
+void migsim_page_read(struct migsim_dev *sim, unsigned long index, void *to);
+int migsim_page_store(struct migsim_dev *sim, unsigned long index,
+		      const void *from);
+int migsim_memory_read(struct migsim_dev *sim, u64 pos, void *to, size_t len);
+int migsim_memory_write(struct migsim_dev *sim, u64 pos, const void *from,
+			size_t len);
+void migsim_track(struct migsim_dev *sim, bool on);
+unsigned long migsim_dirty_next(struct migsim_dev *sim, unsigned long from);
+void migsim_dirty_clear(struct migsim_dev *sim, unsigned long index);
+u64 migsim_state_hash(struct migsim_dev *sim);
+u64 migsim_mix(u64 value);
+
+/* workload.c */
+void migsim_workload_init(struct migsim_dev *sim);
+void migsim_workload_start(struct migsim_dev *sim);
+void migsim_workload_stop(struct migsim_dev *sim);
+
+/* migration.c */
+int migsim_migration_init(struct migsim_dev *sim);
+int migsim_migration_open(struct migsim_dev *sim);
+void migsim_migration_close(struct migsim_dev *sim);
+
+/* attrs.c */
+extern const struct attribute_group *migsim_attr_groups[];
+
+/* fault.c */
+void migsim_fault_init(struct migsim_dev *sim, const char *name);
+void migsim_fault_free(struct migsim_dev *sim);
+int migsim_fault_arc(struct migsim_dev *sim, enum vfio_device_mig_state from,
+		     enum vfio_device_mig_state to);
+void migsim_fault_module_init(void);
+void migsim_fault_module_exit(void);
+
+static inline struct migsim_dev *migsim_from_vdev(struct vfio_device *vdev)
+{
+	return container_of(vdev, struct migsim_dev, vdev);
+}
+
+#endif /* _MIGSIM_H */

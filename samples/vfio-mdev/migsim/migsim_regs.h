@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * migsim: what user space finds in the device's BARs
+ *
+ * BAR0 holds registers, BAR2 the device memory. Registers are accessed in 4 or 8
+ * bytes, naturally aligned. Writes to a stopped device are dropped.
+ */
+#ifndef _MIGSIM_REGS_H
+#define _MIGSIM_REGS_H
+
+#define MIGSIM_BAR_REGS		0
+#define MIGSIM_BAR_MEMORY	2
+
+#define MIGSIM_PCI_VENDOR	0x1234
+#define MIGSIM_PCI_DEVICE	0x4d53
+
+#define MIGSIM_REGS_SIZE	4096
+
+#define MIGSIM_REG_MAGIC	0x00	/* 32 bits, read-only */
+#define MIGSIM_REG_VERSION	0x04	/* 32 bits, read-only */
+#define MIGSIM_REG_STATE_SIZE	0x08	/* bytes of device memory, read-only */
+#define MIGSIM_REG_SEED		0x10	/* of the memory's pattern, read-only */
+#define MIGSIM_REG_TICKS	0x18	/* writes of the workload, read-only */
+#define MIGSIM_REG_SCRATCH	0x40	/* MIGSIM_NR_SCRATCH times 64 bits */
+
+#define MIGSIM_MAGIC		0x4d49534d	/* "MSIM" */
+#define MIGSIM_VERSION		1
+#define MIGSIM_NR_SCRATCH	8
+
+#endif /* _MIGSIM_REGS_H */

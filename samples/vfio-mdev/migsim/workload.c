@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * migsim: the workload
+ *
+ * While the device runs, it writes one word into a page of its memory, at pages
+ * that follow from the seed and the number of writes before, often enough to
+ * dirty dirty_rate bytes of pages a second.
+ */
+#include <linux/mm.h>
+
+#include "migsim.h"
+
+#define MIGSIM_TICK_MS		10
+
+/* After a pause, a workload does not make up for more than this. */
+#define MIGSIM_BEHIND_MS	250
+
+static void migsim_workload_write(struct migsim_dev *sim)
+{
+	struct migsim_memory *memory = &sim->memory;
+	u64 random = migsim_mix(memory->seed + memory->ticks);
+	u64 pos = (random % memory->nr_pages) << PAGE_SHIFT;
+
+	pos += (random >> 32) % (PAGE_SIZE / sizeof(u64)) * sizeof(u64);
+	if (migsim_memory_write(sim, pos, &random, sizeof(random)))
+		return;
+	memory->ticks++;
+}
+
+static u64 migsim_workload_due(struct migsim_dev *sim)
+{
+	u64 rate = sim->config.dirty_rate;
+	ktime_t now = ktime_get();
+	u64 us = ktime_us_delta(now, sim->worked);
+
+	us = min_t(u64, us, MIGSIM_BEHIND_MS * USEC_PER_MSEC);
+	sim->worked = now;
+	sim->owed += div_u64(rate, USEC_PER_MSEC) * us / MSEC_PER_SEC;
+
+	return sim->owed >> PAGE_SHIFT;
+}
+
+static void migsim_workload_func(struct work_struct *work)
+{
+	struct migsim_dev *sim = container_of(to_delayed_work(work),
+					      struct migsim_dev, workload);
+	struct migsim_memory *memory = &sim->memory;
+	bool running, dirty;
+	u64 due;
+
+	mutex_lock(&sim->memory_lock);
+	running = memory->running;
+	for (due = running ? migsim_workload_due(sim) : 0; due; due--) {
+		migsim_workload_write(sim);
+		sim->owed -= PAGE_SIZE;
+	}
+	dirty = memory->nr_dirty;
+	mutex_unlock(&sim->memory_lock);
+
+	if (dirty)
+		vfio_mig_kick(sim->mig);
+	if (running)
+		queue_delayed_work(migsim_wq, &sim->workload,
+				   msecs_to_jiffies(MIGSIM_TICK_MS));
+}
+
+/**
+ * migsim_workload_init - set up the workload, not running
+ * @sim: new device
+ */
+void migsim_workload_init(struct migsim_dev *sim)
+{
+	INIT_DELAYED_WORK(&sim->workload, migsim_workload_func);
+}
+
+/**
+ * migsim_workload_start - the device runs
+ * @sim: device
+ */
+void migsim_workload_start(struct migsim_dev *sim)
+{
+	bool work;
+
+	mutex_lock(&sim->memory_lock);
+	sim->memory.running = true;
+	work = sim->config.dirty_rate && sim->memory.nr_pages;
+	mutex_unlock(&sim->memory_lock);
+	if (!work)
+		return;
+	sim->worked = ktime_get();
+	sim->owed = 0;
+	queue_delayed_work(migsim_wq, &sim->workload,
+			   msecs_to_jiffies(MIGSIM_TICK_MS));
+}
+
+/**
+ * migsim_workload_stop - the device stops; on return nothing changes any more
+ * @sim: device
+ */
+void migsim_workload_stop(struct migsim_dev *sim)
+{
+	mutex_lock(&sim->memory_lock);
+	sim->memory.running = false;
+	mutex_unlock(&sim->memory_lock);
+	cancel_delayed_work_sync(&sim->workload);
+}
