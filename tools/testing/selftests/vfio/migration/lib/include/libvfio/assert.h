@@ -32,7 +32,7 @@
 									\
 	fprintf(stderr, "# %s:%u: Assertion Failure\n", __FILE__,	\
 		__LINE__);						\
-	fprintf(stderr, "#   Expression: " #_lhs " " #_op " " #_rhs "\n"); \
+	fprintf(stderr, "#   Expression: %s " #_op " %s\n", #_lhs, #_rhs); \
 	fprintf(stderr, "#   Observed: %lld %s %lld\n",			\
 		(long long)__lhs, #_op, (long long)__rhs);		\
 	VFIO_LOG_AND_EXIT(__VA_ARGS__);					\

@@ -24,7 +24,7 @@ int vfm_deadline_ms(void);
 									\
 	while (!(_cond)) {						\
 		if (vfm_expired(&__deadline))				\
-			VFIO_FAIL("gave up waiting for: " #_cond);	\
+			VFIO_FAIL("gave up waiting for: %s", #_cond);	\
 		usleep(500);						\
 	}								\
 } while (0)
