@@ -123,14 +123,39 @@ check()
 
 fails() { ! "$@"; }
 
+# count STATUS WANTED: what becomes of the KTAP on stdin
+count()
+{
+	local got
+
+	got=$(awk -v program=p -v rc="$1" -f tools/testing/check/tap.awk |
+		awk '{ n[$1]++ } END { print n["ok"]+0, n["not"]+0, n["skip"]+0 }')
+	[ "$got" = "$2" ] || { echo "got $got, wanted $2"; return 1; }
+}
+
+# ok, not ok and skipped, as check.sh counts them
+counting()
+{
+	printf '1..2\nok 1 a\nok 2 b\n' | count 0 '2 0 0' &&
+	printf '1..2\nok 1 a\nnot ok 2 b\n' | count 1 '1 1 0' &&
+	printf '1..2\nok 1 a # SKIP why\nok 2 b\n' | count 0 '1 0 1' &&
+	printf '1..0 # SKIP nothing here\n' | count 4 '0 0 1' &&
+	printf '1..3\nok 1 a\nok 2 b\n' | count 0 '2 1 0' &&
+	printf '1..1\nok 1 a\n' | count 1 '1 1 0' &&
+	printf '1..1\nok 1 a\n' | count 125 '1 1 0' &&
+	printf 'Segmentation fault\n' | count 139 '0 1 0' &&
+	printf '' | count 0 '0 1 0'
+}
+
 echo "TAP version 13"
-echo "1..11"
+echo "1..12"
 check checkpatch_can_fail fails checkpatch $meta/style.c
 check kernel_doc_can_fail fails kdoc $meta/kdoc.c
 check sparse_can_fail fails build_meta sparse C=2
 check w1_can_fail fails build_meta warning W=1
 check good_builds_pass build_meta warning W=
 check shellcheck_can_fail fails shellcheck $meta/shell.sh
+check counting counting
 check spdx spdx
 check checkpatch checkpatch_all
 check kernel_doc kdoc_all
