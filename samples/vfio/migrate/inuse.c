@@ -160,11 +160,14 @@ enum use inuse_find(const struct dev_path *path, struct user *user)
 	snprintf(group, sizeof(group), "/dev/vfio/%s%d",
 		 path->group_noiommu ? "noiommu-" : "", path->group);
 	for (h = holders; h; h = h->next) {
-		if (holds(h, path, group)) {
+		if (!holds(h, path, group))
+			continue;
+		/* what we were handed over is rather its owner's */
+		if (!user->pid || user->pid == getpid())
 			*user = h->user;
-			return USE_YES;
-		}
 	}
+	if (user->pid)
+		return USE_YES;
 	if (incomplete || (nameless && path->group >= 0))
 		return USE_UNKNOWN;
 	return USE_NO;

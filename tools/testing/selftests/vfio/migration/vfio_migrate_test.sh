@@ -30,10 +30,19 @@ mk()
 	done
 }
 
-# pair TYPE [ATTRIBUTE=VALUE...]: SRC and DST, alike but for the seed
+# pair TYPE [ATTRIBUTE=VALUE...]: SRC and DST, alike but for the seed, and that
+# only the source has a workload: a destination that runs would change
 pair()
 {
-	mk "$@" seed=1001 && SRC=$NEW && mk "$@" seed=2002 && DST=$NEW
+	mk "$@" seed=1001 && SRC=$NEW && mk "$@" seed=2002 dirty_rate=0 &&
+		DST=$NEW
+}
+
+# A pair whose source changes as fast as it can be read.
+busy()
+{
+	pair migsim-full state_size=4194304 bandwidth=33554432 \
+		dirty_rate=67108864
 }
 
 remove_all()
@@ -269,7 +278,7 @@ by_cdev()
 
 rounds_are_limited()
 {
-	pair migsim-full state_size=4194304 dirty_rate=1073741824 || return
+	busy || return
 	migrate local "$SRC=$DST" --threshold 0 --max-rounds 3 --json "$TMP/json"
 	check status equal "$RC" 0 &&
 	check rounds equal "$(json_number rounds)" 3
@@ -281,7 +290,7 @@ many_fds()
 	(ulimit -Sn 20 && "$MIGRATE" local "$SRC=$DST" > "$TMP/out" 2> "$TMP/err")
 	RC=$?
 	check "soft limit" equal "$RC" 0 || return
-	(ulimit -Hn 20 && "$MIGRATE" local "$SRC=$DST" > "$TMP/out" 2> "$TMP/err")
+	(ulimit -n 20 && "$MIGRATE" local "$SRC=$DST" > "$TMP/out" 2> "$TMP/err")
 	RC=$?
 	check "hard limit" equal "$RC" 1 && check reason says "ulimit -Hn"
 }
@@ -492,7 +501,7 @@ signal_in_precopy()
 {
 	local pid
 
-	pair migsim-full state_size=1048576 dirty_rate=1073741824 || return
+	busy || return
 	timeout -k 5 "$LIMIT" "$HOLD" "$SRC" "$DST" -- "$MIGRATE" local "$@" \
 		--threshold 0 --max-rounds 1000000 @1=@2 > "$TMP/out" 2> "$TMP/err" &
 	pid=$!
@@ -665,10 +674,12 @@ quiet()
 
 progress()
 {
-	pair migsim-full state_size=1048576 dirty_rate=1073741824 || return
-	migrate local -v --threshold 0 --max-rounds 1000 "$SRC=$DST"
-	check status equal "$RC" 0 &&
-	check progress says "moved"
+	busy || return
+	timeout -s INT 2.5 "$MIGRATE" local -v --threshold 0 \
+		--max-rounds 1000000 "$SRC=$DST" > "$TMP/out" 2> "$TMP/err"
+	RC=$?
+	check progress says "moved" &&
+	check "a line a second" [ "$(grep -c moved "$TMP/err")" -le 2 ]
 }
 
 TESTS=(moves_full moves_snapshot moves_precopy moves_basic moves_busy
