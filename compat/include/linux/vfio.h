@@ -13,11 +13,12 @@
  */
 #ifdef VFIO_COMPAT_HAVE_REGION_INFO_CAPS
 #define VFIO_REGION_INFO_OPS(fn)	.get_region_info_caps = (fn)
-#define vfio_region_info_ioctl(vdev, cmd, arg, fn)	(-ENOTTY)
 #else
-struct vfio_info_cap;
+#define VFIO_REGION_INFO_OPS(fn)	\
+	.mmap = __builtin_choose_expr(0, (fn), NULL)
+#endif
 
-#define VFIO_REGION_INFO_OPS(fn)	.mmap = NULL
+struct vfio_info_cap;
 
 static inline long
 vfio_region_info_ioctl(struct vfio_device *vdev, unsigned int cmd,
@@ -42,6 +43,5 @@ vfio_region_info_ioctl(struct vfio_device *vdev, unsigned int cmd,
 
 	return copy_to_user((void __user *)arg, &info, minsz) ? -EFAULT : 0;
 }
-#endif
 
 #endif /* _COMPAT_LINUX_VFIO_H */

@@ -333,6 +333,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_broken);
 /**
  * vfio_mig_wait_head - where arcs sleep
  * @mig: device
+ *
+ * Return: the queue that vfio_mig_kick() and reset wake.
  */
 wait_queue_head_t *vfio_mig_wait_head(struct vfio_mig *mig)
 {
@@ -343,6 +345,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_wait_head);
 /**
  * vfio_mig_wait_mode - how arcs sleep: the way back only heeds fatal signals
  * @mig: device
+ *
+ * Return: a task state.
  */
 unsigned int vfio_mig_wait_mode(struct vfio_mig *mig)
 {

@@ -55,26 +55,44 @@ static ssize_t vfio_mig_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	return ret;
 }
 
+static ssize_t vfio_mig_write_once(struct vfio_mig_session *session,
+				   struct iov_iter *from, bool nowait)
+{
+	ssize_t ret;
+
+	ret = vfio_mig_slot_take(session, vfio_mig_load_ready, nowait);
+	if (ret <= 0)
+		return ret;
+	ret = vfio_mig_load_write(session, from);
+	vfio_mig_slot_release(session);
+
+	return ret;
+}
+
+/* As a pipe does, a blocking write goes on until everything is accepted. */
 static ssize_t vfio_mig_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct vfio_mig_session *session = iocb->ki_filp->private_data;
 	bool nowait = vfio_mig_nowait(iocb);
-	ssize_t ret;
+	ssize_t done = 0, ret;
 
 	if (!iov_iter_count(from))
 		return 0;
 	if (vfio_mig_refuse(session, iocb))
 		return -EAGAIN;
-	/* A transition may have begun to judge what came before. */
 	do {
-		ret = vfio_mig_slot_take(session, vfio_mig_load_ready, nowait);
-		if (ret <= 0)
+		ret = vfio_mig_write_once(session, from, nowait);
+		if (ret > 0)
+			done += ret;
+		else if (ret != -EAGAIN || nowait)
 			break;
-		ret = vfio_mig_load_write(session, from);
-		vfio_mig_slot_release(session);
-	} while (ret == -EAGAIN && !nowait);
+	} while (iov_iter_count(from));
 
-	return ret;
+	/* What is not for good is told by a short count. */
+	if (ret == -EINTR || ret == -EAGAIN || ret == -EFAULT)
+		return done ?: ret;
+
+	return ret < 0 ? ret : done;
 }
 
 static __poll_t vfio_mig_poll(struct file *file, poll_table *wait)

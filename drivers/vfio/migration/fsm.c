@@ -95,6 +95,8 @@ enum vfio_device_mig_state vfio_mig_next_arc(unsigned int flags,
 /**
  * vfio_mig_saving - is it a saving state, in which a session can be read
  * @state: any state
+ *
+ * Return: true if so.
  */
 bool vfio_mig_saving(enum vfio_device_mig_state state)
 {
@@ -104,6 +106,8 @@ bool vfio_mig_saving(enum vfio_device_mig_state state)
 /**
  * vfio_mig_precopy - is it a saving state in which the device runs
  * @state: any state
+ *
+ * Return: true if so.
  */
 bool vfio_mig_precopy(enum vfio_device_mig_state state)
 {
@@ -114,6 +118,8 @@ bool vfio_mig_precopy(enum vfio_device_mig_state state)
  * vfio_mig_arc_opens - does an arc open a data session (B1)
  * @from: where the arc starts
  * @to: where it leads
+ *
+ * Return: true if so.
  */
 bool vfio_mig_arc_opens(enum vfio_device_mig_state from,
 			enum vfio_device_mig_state to)
@@ -125,6 +131,8 @@ bool vfio_mig_arc_opens(enum vfio_device_mig_state from,
  * vfio_mig_arc_ends - does an arc end the data session of its start (B1)
  * @from: where the arc starts
  * @to: where it leads
+ *
+ * Return: true if so.
  */
 bool vfio_mig_arc_ends(enum vfio_device_mig_state from,
 		       enum vfio_device_mig_state to)
@@ -135,6 +143,8 @@ bool vfio_mig_arc_ends(enum vfio_device_mig_state from,
 /**
  * vfio_mig_state_name - a state's name, as in the uAPI without its prefix
  * @state: any value
+ *
+ * Return: a constant string.
  */
 const char *vfio_mig_state_name(enum vfio_device_mig_state state)
 {

@@ -78,6 +78,8 @@ void vfio_mig_load_purge(struct vfio_mig_session *session)
 /**
  * vfio_mig_source_type - type that the sender gave to vfio_mig_sink_section()
  * @source: from load()
+ *
+ * Return: below &vfio_mig_config.nr_types.
  */
 u32 vfio_mig_source_type(const struct vfio_mig_source *source)
 {
@@ -87,7 +89,9 @@ EXPORT_SYMBOL_GPL(vfio_mig_source_type);
 
 /**
  * vfio_mig_source_object - object that the sender gave to vfio_mig_sink_section()
- * @source: from load(). Untrusted
+ * @source: from load()
+ *
+ * Return: any number: it is untrusted.
  */
 u64 vfio_mig_source_object(const struct vfio_mig_source *source)
 {
@@ -97,7 +101,9 @@ EXPORT_SYMBOL_GPL(vfio_mig_source_object);
 
 /**
  * vfio_mig_source_left - bytes of the section not taken yet
- * @source: from load(). At most VFIO_MIG_SECTION_MAX
+ * @source: from load()
+ *
+ * Return: at most VFIO_MIG_SECTION_MAX.
  */
 size_t vfio_mig_source_left(const struct vfio_mig_source *source)
 {

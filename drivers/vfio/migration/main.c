@@ -98,10 +98,13 @@ static int vfio_mig_get_state(struct vfio_device *vdev,
 	return 0;
 }
 
-/* What the stream's format adds to @bytes of payload. */
+/*
+ * What the stream's format adds to @bytes of payload, at most: dirty pages come
+ * one by one, and some sections are small.
+ */
 static u64 vfio_mig_framing(u64 bytes)
 {
-	u64 sections = div_u64(bytes, VFIO_MIG_SECTION_MAX) + 2;
+	u64 sections = div_u64(bytes, PAGE_SIZE) + 8;
 
 	return sizeof(struct vfio_mig_stream_header) +
 	       sections * sizeof(struct vfio_mig_section_header) +
@@ -290,6 +293,9 @@ EXPORT_SYMBOL_GPL(vfio_mig_close);
 /**
  * vfio_mig_priv - what the driver gave to vfio_mig_alloc()
  * @mig: device
+ *
+ * Context: any.
+ * Return: the pointer.
  */
 void *vfio_mig_priv(struct vfio_mig *mig)
 {
@@ -301,8 +307,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_priv);
  * vfio_mig_state - the present state
  * @mig: device
  *
- * Context: any. Only stable inside a callback; elsewhere a hint, such as for
- * whether a write to a register is to be dropped. STOP when closed.
+
  */
 enum vfio_device_mig_state vfio_mig_state(struct vfio_mig *mig)
 {

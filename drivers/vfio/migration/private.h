@@ -92,6 +92,7 @@ struct vfio_mig {
 	unsigned int flags;
 	char name[64];
 
+	/* every driver callback, and the members below */
 	struct mutex state_mutex;
 	struct vfio_mig_config config;
 	enum vfio_device_mig_state state;
@@ -101,6 +102,7 @@ struct vfio_mig {
 	unsigned long reset_count;
 	wait_queue_head_t wait;
 
+	/* which session is current, and whether a reset is due */
 	spinlock_t reset_lock;
 	bool open;
 	bool reset_pending;
@@ -322,6 +324,7 @@ struct vfio_mig_session {
 	struct work_struct work;
 	wait_queue_head_t wait;
 
+	/* the queue between the data fd and the driver */
 	spinlock_t lock;
 	bool slot;
 	bool working;

@@ -57,6 +57,8 @@ int vfio_mig_load_ready(struct vfio_mig_session *session)
 /**
  * vfio_mig_load_poll - the same for poll
  * @session: resuming session, locked
+ *
+ * Return: a mask of events.
  */
 __poll_t vfio_mig_load_poll(struct vfio_mig_session *session)
 {

@@ -63,8 +63,10 @@ void vfio_mig_save_recycle(struct vfio_mig_session *session, struct page *page)
 }
 
 /**
- * vfio_mig_save_held - pages that the session holds
+ * vfio_mig_save_held - memory of the window in use
  * @session: saving session, locked
+ *
+ * Return: pages, at most the window.
  */
 unsigned long vfio_mig_save_held(const struct vfio_mig_session *session)
 {
@@ -325,6 +327,8 @@ int vfio_mig_save_ready(struct vfio_mig_session *session)
 /**
  * vfio_mig_save_poll - the same for poll
  * @session: saving session, locked
+ *
+ * Return: a mask of events.
  */
 __poll_t vfio_mig_save_poll(struct vfio_mig_session *session)
 {

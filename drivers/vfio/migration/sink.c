@@ -54,7 +54,9 @@ EXPORT_SYMBOL_GPL(vfio_mig_sink_section);
 
 /**
  * vfio_mig_sink_room - bytes that the section can still take
- * @sink: from save(); an empty section takes 16 to 64 KiB
+ * @sink: from save()
+ *
+ * Return: bytes; an empty section has room for 16 to 64 KiB, as the window says.
  */
 size_t vfio_mig_sink_room(const struct vfio_mig_sink *sink)
 {

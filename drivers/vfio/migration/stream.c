@@ -4,7 +4,7 @@
  *
  * Builds and checks headers. Every header carries its own checksum, which is
  * verified before anything else in it is believed; it covers reserved bytes too.
- * Include/uapi/linux/vfio_migration.h is the specification.
+ * include/uapi/linux/vfio_migration.h is the specification.
  */
 #include <linux/build_bug.h>
 #include <linux/mm.h>
@@ -18,7 +18,8 @@ static_assert(sizeof(struct vfio_mig_section_header) == 56);
 static_assert(sizeof(struct vfio_mig_section_end) == 32);
 static_assert(sizeof(VFIO_MIG_STREAM_MAGIC) - 1 ==
 	      sizeof_field(struct vfio_mig_stream_header, magic));
-static_assert(VFIO_MIG_ID_LEN == sizeof_field(struct vfio_mig_stream_header, id));
+static_assert(sizeof_field(struct vfio_mig_stream_header, id) ==
+	      VFIO_MIG_ID_LEN);
 static_assert(VFIO_MIG_SECTION_MAX % PAGE_SIZE == 0);
 
 static __le64 vfio_mig_stream_sum(const struct vfio_mig_stream_header *header)
@@ -35,6 +36,8 @@ static __le64 vfio_mig_section_sum(const struct vfio_mig_section_header *header)
  * vfio_mig_sum_pages - checksum of a payload
  * @pages: holds it
  * @length: bytes, at most VFIO_MIG_SECTION_MAX
+ *
+ * Return: XXH64 with seed 0.
  */
 u64 vfio_mig_sum_pages(struct page **pages, size_t length)
 {

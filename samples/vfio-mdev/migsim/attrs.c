@@ -5,6 +5,7 @@
  * One value each, so that mdevctl can keep them. What the device is can only be
  * changed while nobody has it open.
  */
+#include <linux/bits.h>
 #include <linux/device.h>
 #include <linux/kstrtox.h>
 #include <linux/mm.h>
@@ -86,28 +87,30 @@ static ssize_t migsim_attr_store(struct device *dev,
 	return ret ?: count;
 }
 
-#define MIGSIM_ATTR(_name, _min, _max, _multiple)			\
+#define MIGSIM_AT(_name)	offsetof(struct migsim_config, _name)
+
+#define MIGSIM_ATTR(_name, _offset, _min, _max, _multiple)		\
 static struct migsim_attr migsim_attr_##_name = {			\
 	.attr = __ATTR(_name, 0644, migsim_attr_show, migsim_attr_store), \
-	.offset = offsetof(struct migsim_config, _name),		\
+	.offset = (_offset),						\
 	.min = (_min), .max = (_max), .multiple = (_multiple),		\
 }
 
 /* Long enough for any test, short enough for all arithmetic. */
 #define MIGSIM_LATENCY_MAX	(3600ULL * USEC_PER_SEC)
-#define MIGSIM_RATE_MAX		(1ULL << 40)
+#define MIGSIM_RATE_MAX		BIT_ULL(40)
 
-MIGSIM_ATTR(state_size, 0, MIGSIM_STATE_MAX, PAGE_SIZE);
-MIGSIM_ATTR(seed, 0, U64_MAX, 1);
-MIGSIM_ATTR(window, SZ_64K, SZ_1G, 1);
-MIGSIM_ATTR(save_latency_us, 0, MIGSIM_LATENCY_MAX, 1);
-MIGSIM_ATTR(stop_latency_us, 0, MIGSIM_LATENCY_MAX, 1);
-MIGSIM_ATTR(p2p_latency_us, 0, MIGSIM_LATENCY_MAX, 1);
-MIGSIM_ATTR(load_latency_us, 0, MIGSIM_LATENCY_MAX, 1);
-MIGSIM_ATTR(bandwidth, 0, MIGSIM_RATE_MAX, 1);
-MIGSIM_ATTR(dirty_rate, 0, MIGSIM_RATE_MAX, 1);
-MIGSIM_ATTR(poll, 0, 1, 1);
-MIGSIM_ATTR(nowait, 0, 1, 1);
+MIGSIM_ATTR(state_size, MIGSIM_AT(state_size), 0, MIGSIM_STATE_MAX, PAGE_SIZE);
+MIGSIM_ATTR(seed, MIGSIM_AT(seed), 0, U64_MAX, 1);
+MIGSIM_ATTR(window, MIGSIM_AT(window), SZ_64K, SZ_1G, 1);
+MIGSIM_ATTR(save_latency_us, MIGSIM_AT(save_latency_us), 0, MIGSIM_LATENCY_MAX, 1);
+MIGSIM_ATTR(stop_latency_us, MIGSIM_AT(stop_latency_us), 0, MIGSIM_LATENCY_MAX, 1);
+MIGSIM_ATTR(p2p_latency_us, MIGSIM_AT(p2p_latency_us), 0, MIGSIM_LATENCY_MAX, 1);
+MIGSIM_ATTR(load_latency_us, MIGSIM_AT(load_latency_us), 0, MIGSIM_LATENCY_MAX, 1);
+MIGSIM_ATTR(bandwidth, MIGSIM_AT(bandwidth), 0, MIGSIM_RATE_MAX, 1);
+MIGSIM_ATTR(dirty_rate, MIGSIM_AT(dirty_rate), 0, MIGSIM_RATE_MAX, 1);
+MIGSIM_ATTR(poll, MIGSIM_AT(poll), 0, 1, 1);
+MIGSIM_ATTR(nowait, MIGSIM_AT(nowait), 0, 1, 1);
 
 static ssize_t mig_state_show(struct device *dev,
 			      struct device_attribute *attr, char *buf)

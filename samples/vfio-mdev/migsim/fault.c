@@ -112,11 +112,13 @@ static int migsim_parse_rule(char *line, struct migsim_fault *fault)
 	    kstrtouint(word[4], 0, &fault->err))
 		return -EINVAL;
 	fault->site = site;
-	if (!fault->nth || fault->err > MAX_ERRNO ||
-	    !fault->err != (site == MIGSIM_ARC_STALL))
+	if (!fault->nth || fault->err > MAX_ERRNO)
 		return -EINVAL;
+	/* A stall fails with what ended it. */
+	if (site == MIGSIM_ARC_STALL)
+		return fault->err ? -EINVAL : 0;
 
-	return 0;
+	return fault->err ? 0 : -EINVAL;
 }
 
 static int migsim_add_rule(struct migsim_dev *sim, char *line)

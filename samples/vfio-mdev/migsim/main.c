@@ -38,6 +38,8 @@ static struct device *migsim_parent_dev;
 /**
  * migsim_type_of - class of an mdev
  * @mdev: of this driver
+ *
+ * Return: immutable.
  */
 const struct migsim_type *migsim_type_of(struct mdev_device *mdev)
 {

@@ -26,6 +26,8 @@
 /**
  * migsim_mix - a number that looks random, made from another one
  * @value: any
+ *
+ * Return: the same for the same @value.
  */
 u64 migsim_mix(u64 value)
 {
@@ -330,6 +332,7 @@ static u64 migsim_small_hash(const struct migsim_memory *memory)
  * @sim: device; memory_lock is held
  *
  * Costs as much as was written.
+ * Return: the hash.
  */
 u64 migsim_state_hash(struct migsim_dev *sim)
 {

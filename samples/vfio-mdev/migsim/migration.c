@@ -7,8 +7,8 @@
  * comes last, when the device has stopped. With PRE_COPY all pages are sent once,
  * then those that became dirty; after STOP_COPY the rest.
  *
- * Latencies and bandwidth are not slept off in save(): it says IDLE and has
- * itself kicked.
+ * Latency and bandwidth are not slept off in save() and load(): they say IDLE and
+ * have themselves kicked.
  */
 #include <linux/mm.h>
 #include <linux/string.h>
@@ -147,7 +147,7 @@ static void migsim_wakeup_func(struct work_struct *work)
 	vfio_mig_kick(sim->mig);
 }
 
-/* So much was sent; with a limited bandwidth, it takes its time. */
+/* So much was moved; with a limited bandwidth, it takes its time. */
 static void migsim_spend(struct migsim_dev *sim, size_t bytes)
 {
 	u64 bandwidth = sim->config.bandwidth;
@@ -365,7 +365,10 @@ static int migsim_load(struct vfio_mig *mig, struct vfio_mig_source *source)
 {
 	struct migsim_dev *sim = vfio_mig_priv(mig);
 
+	if (migsim_must_wait(sim))
+		return VFIO_MIG_IDLE;
 	sim->stream.loading = true;
+	migsim_spend(sim, vfio_mig_source_left(source));
 	switch (vfio_mig_source_type(source)) {
 	case MIGSIM_SECTION_CONFIG:
 		return migsim_load_config(sim, source);

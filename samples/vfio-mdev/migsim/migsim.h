@@ -16,10 +16,12 @@
 #ifndef _MIGSIM_H
 #define _MIGSIM_H
 
+#include <linux/bits.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/pci_regs.h>
+#include <linux/sizes.h>
 #include <linux/vfio.h>
 #include <linux/vfio_migration.h>
 #include <linux/workqueue.h>
@@ -33,8 +35,8 @@ struct mdev_device;
 struct seq_file;
 
 /* Largest device memory. The pattern makes it cheap, BAR sizes limit it. */
-#define MIGSIM_STATE_MAX	(1ULL << 38)
-#define MIGSIM_STATE_DEFAULT	(64ULL << 20)
+#define MIGSIM_STATE_MAX	BIT_ULL(38)
+#define MIGSIM_STATE_DEFAULT	SZ_64M
 
 /**
  * struct migsim_config - what the attributes say
@@ -45,7 +47,7 @@ struct seq_file;
  * @stop_latency_us: to stop
  * @p2p_latency_us: to quiesce towards peers
  * @load_latency_us: to leave RESUMING
- * @bandwidth: of saving, bytes per second; 0 for no limit
+ * @bandwidth: of saving and loading, bytes per second; 0 for no limit
  * @dirty_rate: of the workload, bytes of pages per second; 0 for no workload
  * @poll: data fds can be polled
  * @nowait: data fds take non-blocking attempts
@@ -99,7 +101,7 @@ struct migsim_memory {
  * @finished: likewise the last one
  * @loading: any section was loaded
  * @cursor: where the search for dirty pages goes on
- * @ready: saving waits until then
+ * @ready: saving and loading wait until then
  *
  * Used in the migration core's callbacks only, which it serialises.
  */
@@ -119,6 +121,7 @@ struct migsim_stream {
  * @dir: in debugfs
  */
 struct migsim_faults {
+	/* the rules */
 	struct mutex lock;
 	struct list_head rules;
 	unsigned long released;
@@ -160,10 +163,12 @@ struct migsim_dev {
 	const struct migsim_type *type;
 	struct vfio_mig *mig;
 
+	/* attributes against open */
 	struct mutex config_lock;
 	struct migsim_config config;
 	bool open;
 
+	/* the state, and whether it may change */
 	struct mutex memory_lock;
 	struct migsim_memory memory;
 	u8 pci_config[PCI_CFG_SPACE_SIZE];

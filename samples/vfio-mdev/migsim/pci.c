@@ -44,6 +44,8 @@ static u64 migsim_region_size(const struct migsim_dev *sim, unsigned int region)
  * @vdev: device
  * @info: filled in; argsz was checked
  * @caps: unused
+ *
+ * Return: 0, or -EINVAL if there is no such region.
  */
 int migsim_region_info(struct vfio_device *vdev, struct vfio_region_info *info,
 		       struct vfio_info_cap *caps)
@@ -242,6 +244,8 @@ static ssize_t migsim_check_range(struct migsim_dev *sim, loff_t where,
  * @buf: user memory
  * @count: bytes
  * @ppos: region and offset in it
+ *
+ * Return: bytes read, or -EINVAL, -ENOMEM, -EFAULT.
  */
 ssize_t migsim_read(struct vfio_device *vdev, char __user *buf, size_t count,
 		    loff_t *ppos)
@@ -283,6 +287,8 @@ ssize_t migsim_read(struct vfio_device *vdev, char __user *buf, size_t count,
  * @buf: user memory
  * @count: bytes
  * @ppos: region and offset in it
+ *
+ * Return: bytes written, or -EINVAL, -ENOMEM, -EFAULT.
  */
 ssize_t migsim_write(struct vfio_device *vdev, const char __user *buf,
 		     size_t count, loff_t *ppos)
