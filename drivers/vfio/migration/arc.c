@@ -377,7 +377,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_wait_over);
 int vfio_mig_wait_us(struct vfio_mig *mig, u64 us)
 {
 	ktime_t end = ktime_add_us(ktime_get(), us);
-	ktime_t left = us_to_ktime(us);
+	ktime_t left = ktime_sub(end, ktime_get());
 
 	while (!vfio_mig_aborted(mig) && ktime_to_ns(left) > 0) {
 		unsigned int mode = vfio_mig_wait_mode(mig);

@@ -307,7 +307,9 @@ EXPORT_SYMBOL_GPL(vfio_mig_priv);
  * vfio_mig_state - the present state
  * @mig: device
  *
-
+ * Context: any. Only stable inside a callback; elsewhere a hint, such as for
+ * whether a write to a register is to be dropped.
+ * Return: the state; STOP when closed.
  */
 enum vfio_device_mig_state vfio_mig_state(struct vfio_mig *mig)
 {

@@ -179,7 +179,7 @@ int migsim_page_store(struct migsim_dev *sim, unsigned long index,
 	page = migsim_page_get(sim, index);
 	if (!page)
 		return -ENOMEM;
-	copy_page(page, from);
+	memcpy(page, from, PAGE_SIZE);
 
 	return 0;
 }
