@@ -248,14 +248,17 @@ static void vfio_mig_load_consumed(struct vfio_mig_session *session)
 {
 	struct vfio_mig_load *load = &session->load;
 	struct vfio_mig_section *section;
+	bool wake;
 
 	spin_lock_irq(&session->lock);
 	section = vfio_mig_load_pop(load);
+	wake = load->pages << PAGE_SHIFT <= session->window / 2;
 	spin_unlock_irq(&session->lock);
 	load->nr_loaded++;
 	load->bytes += le32_to_cpu(section->header.length);
 	vfio_mig_section_free(section);
-	vfio_mig_wake(session);
+	if (wake)
+		vfio_mig_wake(session);
 }
 
 /**

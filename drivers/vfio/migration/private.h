@@ -58,6 +58,12 @@ struct seq_file;
 /* Unread bytes from which on a running device's pages are left to age in it. */
 #define VFIO_MIG_PRECOPY_AHEAD	SZ_1M
 
+/*
+ * Bytes from which on a reader is woken while the worker goes on: a wake-up for
+ * every page would cost more than the page.
+ */
+#define VFIO_MIG_WAKE_AHEAD	SZ_256K
+
 #define VFIO_MIG_SECTION_PAGES	(VFIO_MIG_SECTION_MAX / PAGE_SIZE)
 
 /**

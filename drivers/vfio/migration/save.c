@@ -225,12 +225,15 @@ static int vfio_mig_save_produce(struct vfio_mig_session *session,
 	struct vfio_mig *mig = session->mig;
 	int ret = -ENODEV;
 
-	/*
-	 * Nothing signals a kworker. Killable, as an arc may take longer than
-	 * the hung task detector allows.
-	 */
-	if (mutex_lock_killable(&mig->state_mutex))
-		return -EINTR;
+	if (!mutex_trylock(&mig->state_mutex)) {
+		vfio_mig_wake(session);
+		/*
+		 * Nothing signals a kworker. Killable, as an arc may take longer
+		 * than the hung task detector allows.
+		 */
+		if (mutex_lock_killable(&mig->state_mutex))
+			return -EINTR;
+	}
 	if (mig->session == session && !vfio_mig_ended(session))
 		ret = vfio_mig_save_call(session, initial, idle);
 	vfio_mig_unlock(mig);
@@ -243,7 +246,6 @@ static void vfio_mig_save_set_idle(struct vfio_mig_session *session)
 	spin_lock_irq(&session->lock);
 	session->save.idle = true;
 	spin_unlock_irq(&session->lock);
-	wake_up_all(&session->wait);
 }
 
 /* One section. Return: whether to go on. */
@@ -278,11 +280,16 @@ static bool vfio_mig_save_step(struct vfio_mig_session *session)
 /**
  * vfio_mig_save_work - the worker: produce while there is room
  * @session: saving session
+ *
+ * The reader is also woken when the worker is done for now.
  */
 void vfio_mig_save_work(struct vfio_mig_session *session)
 {
-	while (vfio_mig_save_step(session))
+	while (vfio_mig_save_step(session)) {
+		if (READ_ONCE(session->save.queued) >= VFIO_MIG_WAKE_AHEAD)
+			vfio_mig_wake(session);
 		cond_resched();
+	}
 }
 
 /**

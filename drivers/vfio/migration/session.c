@@ -271,7 +271,6 @@ void vfio_mig_kick(struct vfio_mig *mig)
 	if (mig->session) {
 		set_bit(VFIO_MIG_KICKED, &mig->session->flags);
 		vfio_mig_session_work(mig->session);
-		wake_up_all(&mig->session->wait);
 	}
 	spin_unlock_irqrestore(&mig->reset_lock, flags);
 	wake_up_all(&mig->wait);

@@ -278,7 +278,6 @@ int vfio_mig_sink_queue(struct vfio_mig_session *session, bool initial)
 	vfio_mig_append_payload(save, initial);
 	spin_unlock_irq(&session->lock);
 	vfio_mig_sink_drop(session);
-	vfio_mig_wake(session);
 
 	return 0;
 
@@ -324,7 +323,6 @@ int vfio_mig_sink_queue_end(struct vfio_mig_session *session)
 	vfio_mig_append(save, &chunk);
 	save->done = true;
 	spin_unlock_irq(&session->lock);
-	wake_up_all(&session->wait);
 
 	return 0;
 }

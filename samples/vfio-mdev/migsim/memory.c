@@ -125,7 +125,7 @@ void migsim_page_read(struct migsim_dev *sim, unsigned long index, void *to)
 
 	lockdep_assert_held(&sim->memory_lock);
 	if (page)
-		copy_page(to, page);
+		memcpy(to, page, PAGE_SIZE);
 	else
 		migsim_pattern_fill(sim->memory.seed, index, to);
 }

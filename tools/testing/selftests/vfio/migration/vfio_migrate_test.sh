@@ -326,9 +326,9 @@ source_is_reset()
 {
 	local fresh
 
-	pair migsim-full state_size=1048576 dirty_rate=67108864 || return
+	busy || return
 	fresh=$(hash_of "$SRC")
-	migrate local "$SRC=$DST" --max-rounds 2
+	migrate local "$SRC=$DST" --threshold 0 --max-rounds 2
 	check status equal "$RC" 0 &&
 	check moved [ "$(hash_of "$DST")" != "$fresh" ] &&
 	check reset reset_but_for_workload "$fresh"

@@ -196,6 +196,24 @@ size_t vfm_fionread(int fd)
 	return n;
 }
 
+uint64_t vfm_session_holds(int fd)
+{
+	static const char key[] = "vfio-mig-held:";
+	uint64_t bytes = UINT64_MAX;
+	char path[64], line[256];
+	FILE *file;
+
+	snprintf_assert(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "r");
+	VFIO_ASSERT_TRUE(file, "%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), file))
+		if (!strncmp(line, key, strlen(key)))
+			bytes = strtoull(line + strlen(key), NULL, 10);
+	fclose(file);
+	VFIO_ASSERT_NE(bytes, UINT64_MAX, "no %s in %s", key, path);
+	return bytes;
+}
+
 void vfm_buf_free(struct vfm_buf *buf)
 {
 	free(buf->data);

@@ -154,6 +154,8 @@ ssize_t vfm_write(int fd, const void *buf, size_t len);
 short vfm_poll(int fd, short events, int timeout_ms);
 void vfm_nonblock(int fd, bool on);
 size_t vfm_fionread(int fd);
+/* Bytes of kernel memory that the session says it holds. */
+uint64_t vfm_session_holds(int fd);
 
 void vfm_buf_free(struct vfm_buf *buf);
 void *vfm_buf_room(struct vfm_buf *buf, size_t len);
