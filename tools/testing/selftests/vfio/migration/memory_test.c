@@ -208,6 +208,16 @@ TEST_F(memory, resuming_bounded)
 	vfm_buf_free(&big);
 }
 
+static void tighten(FIXTURE_DATA(memory) *self, uint64_t room)
+{
+	char text[32];
+
+	snprintf_assert(text, sizeof(text), "%lu",
+			cgroup_read(self->cgroup, "memory.current", NULL) +
+			room);
+	VFIO_ASSERT_EQ(cgroup_write(self->cgroup, "memory.max", text), 0);
+}
+
 /* In a child that shares our fds: its memory is all there before it begins. */
 static void limited_child(FIXTURE_DATA(memory) *self, uint32_t state,
 			  const int pipes[2][2])
@@ -234,18 +244,15 @@ static int set_state_limited(FIXTURE_DATA(memory) *self, uint32_t state,
 			     uint64_t room, int *data_fd)
 {
 	int pipes[2][2], status, ret, fd;
-	char text[32], c;
 	pid_t pid;
+	char c;
 
 	VFIO_ASSERT_EQ(pipe(pipes[0]) | pipe(pipes[1]), 0);
 	pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
 	if (!pid)
 		limited_child(self, state, pipes);
 	VFIO_ASSERT_EQ(read(pipes[0][0], &c, 1), 1);
-	snprintf_assert(text, sizeof(text), "%lu",
-			cgroup_read(self->cgroup, "memory.current", NULL) +
-			room);
-	VFIO_ASSERT_EQ(cgroup_write(self->cgroup, "memory.max", text), 0);
+	tighten(self, room);
 
 	/* The number that the data fd is going to have. */
 	fd = open("/dev/null", O_RDONLY);
@@ -256,6 +263,8 @@ static int set_state_limited(FIXTURE_DATA(memory) *self, uint32_t state,
 	for (ret = 0; ret < 4; ret++)
 		close(pipes[ret / 2][ret % 2]);
 	ret = -WEXITSTATUS(status);
+	/* What the child had is free now. */
+	tighten(self, room);
 	*data_fd = ret || fcntl(fd, F_GETFD) < 0 ? -1 : fd;
 	return ret;
 }
