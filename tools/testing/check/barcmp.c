@@ -40,7 +40,7 @@ static void __attribute__((noreturn)) die(const char *uuid, const char *what)
 	exit(2);
 }
 
-/* The device has a character device of its own: cdev and iommufd. */
+/* If the device has a character device of its own: cdev and iommufd. */
 static int open_cdev(const char *uuid)
 {
 	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };
@@ -48,11 +48,11 @@ static int open_cdev(const char *uuid)
 	glob_t found;
 	int fd;
 
-	snprintf(path, sizeof(path), DEVICES "/%s/vfio-dev/vfio*", uuid);
+	snprintf(path, sizeof(path), DEVICES "/%s/vfio-dev/vfio*/dev", uuid);
 	if (glob(path, 0, NULL, &found))
 		return -1;
 	snprintf(path, sizeof(path), "/dev/vfio/devices/%s",
-		 basename(found.gl_pathv[0]));
+		 basename(dirname(found.gl_pathv[0])));
 	globfree(&found);
 
 	fd = open(path, O_RDWR | O_CLOEXEC);
