@@ -3,15 +3,19 @@
  * Who holds a VFIO device open, found without opening it: every process's
  * open files are looked through for the device's own node, for the node of
  * its group, and for device fds, of which newer kernels tell the device.
- * A process that we may not look into makes every "no" an "unknown", and so
- * does a device fd of a group that its holder has closed the group's node of.
+ * A process that we may not look into makes every "no" an "unknown". So does
+ * a device fd that tells nothing, if neither its holder nor another one of the
+ * same open file has the node of a group open, which would tell.
  */
 #include <ctype.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include <linux/kcmp.h>
 
 #include "migrate.h"
 
@@ -22,9 +26,17 @@ struct holder {
 	char what[];
 };
 
+/* A device fd that tells nothing. */
+struct nameless {
+	struct nameless *next;
+	int pid;
+	int fd;
+	bool explained;		/* its holder has a group open */
+};
+
 static struct holder *holders;
+static struct nameless *nameless;
 static bool incomplete;		/* some process could not be looked into */
-static bool nameless;		/* a device fd that tells nothing */
 
 static void read_comm(int pid, char *comm, size_t size)
 {
@@ -80,7 +92,18 @@ static bool look_at_fdinfo(int pid, const char *fd)
 	return found;
 }
 
-static void look_at_fd(int pid, const char *fd, bool *group, bool *device)
+static void add_nameless(int pid, int fd)
+{
+	struct nameless *n = xcalloc(1, sizeof(*n));
+
+	n->pid = pid;
+	n->fd = fd;
+	n->next = nameless;
+	nameless = n;
+}
+
+/* Returns whether it is the node of a group. */
+static bool look_at_fd(int pid, const char *fd)
 {
 	char path[300], target[PATH_MAX];
 	ssize_t n;
@@ -88,22 +111,23 @@ static void look_at_fd(int pid, const char *fd, bool *group, bool *device)
 	snprintf(path, sizeof(path), "/proc/%d/fd/%s", pid, fd);
 	n = readlink(path, target, sizeof(target) - 1);
 	if (n < 0)
-		return;
+		return false;
 	target[n] = '\0';
 	if (!strncmp(target, "/dev/vfio/", 10) &&
 	    strcmp(target, "/dev/vfio/vfio")) {
 		add_holder(pid, target, false);
-		if (strncmp(target, "/dev/vfio/devices/", 18))
-			*group = true;
-	} else if (!strcmp(target, "anon_inode:[vfio-device]") &&
-		   !look_at_fdinfo(pid, fd)) {
-		*device = true;
+		return strncmp(target, "/dev/vfio/devices/", 18);
 	}
+	if (!strcmp(target, "anon_inode:[vfio-device]") &&
+	    !look_at_fdinfo(pid, fd))
+		add_nameless(pid, atoi(fd));
+	return false;
 }
 
 static void look_at_process(int pid)
 {
-	bool group = false, device = false;
+	struct nameless *before = nameless, *n;
+	bool group = false;
 	struct dirent *ent;
 	char path[64];
 	DIR *d;
@@ -118,11 +142,34 @@ static void look_at_process(int pid)
 	}
 	while ((ent = readdir(d))) {
 		if (isdigit((unsigned char)ent->d_name[0]))
-			look_at_fd(pid, ent->d_name, &group, &device);
+			group |= look_at_fd(pid, ent->d_name);
 	}
 	closedir(d);
-	if (device && !group)
-		nameless = true;
+	for (n = nameless; n != before; n = n->next)
+		n->explained = group;
+}
+
+static bool explained(const struct nameless *n)
+{
+	const struct nameless *o;
+
+	for (o = nameless; o && !n->explained; o = o->next) {
+		if (o->explained &&
+		    !syscall(SYS_kcmp, n->pid, o->pid, KCMP_FILE, n->fd, o->fd))
+			return true;
+	}
+	return n->explained;
+}
+
+static bool any_unexplained(void)
+{
+	const struct nameless *n;
+
+	for (n = nameless; n; n = n->next) {
+		if (!explained(n))
+			return true;
+	}
+	return false;
 }
 
 int inuse_scan(void)
@@ -168,17 +215,22 @@ enum use inuse_find(const struct dev_path *path, struct user *user)
 	}
 	if (user->pid)
 		return USE_YES;
-	if (incomplete || (nameless && path->group >= 0))
+	if (incomplete || (path->group >= 0 && any_unexplained()))
 		return USE_UNKNOWN;
 	return USE_NO;
 }
 
 void inuse_free(void)
 {
+	struct nameless *n;
 	struct holder *h;
 
 	while ((h = holders)) {
 		holders = h->next;
 		free(h);
+	}
+	while ((n = nameless)) {
+		nameless = n->next;
+		free(n);
 	}
 }

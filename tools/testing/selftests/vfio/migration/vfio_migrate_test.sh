@@ -170,7 +170,7 @@ moves_basic() { moves migsim-basic; }
 # The source changes all the time: what it had when it stopped is kept.
 moves_busy_type()
 {
-	pair "$1" state_size=4194304 dirty_rate=4194304 || return
+	pair "$1" state_size=1048576 dirty_rate=4194304 || return
 	migrate local --keep-source "$SRC=$DST" "${@:2}" --json "$TMP/json"
 	check status equal "$RC" 0 &&
 	check moved equal "$(hash_of "$DST")" "$(hash_of "$SRC")" &&
@@ -198,7 +198,7 @@ eight()
 	local type i args=() srcs=() dsts=()
 
 	for type in full snapshot precopy basic full snapshot precopy basic; do
-		pair "migsim-$type" state_size=1048576 dirty_rate=1048576 || return
+		pair "migsim-$type" state_size=262144 dirty_rate=1048576 || return
 		args+=("$SRC=$DST") srcs+=("$SRC") dsts+=("$DST")
 	done
 	migrate local --keep-source "$@" "${args[@]}" --json "$TMP/json"
@@ -358,7 +358,7 @@ fails()
 {
 	local type=$1 side=$2 rule=$3 step=$4 fresh name
 
-	pair "$type" state_size=262144 || return
+	pair "$type" state_size=65536 || return
 	fresh=$(hash_of "$DST")
 	[ "$side" = src ] && name=$SRC || name=$DST
 	fault "$name" "$rule" || return
@@ -376,26 +376,31 @@ fails()
 	remove_all
 }
 
-fails_full()
+fails_parallel()
 {
 	fails migsim-full src "arc_fail RUNNING->PRE_COPY 1 1 5" \
-		"SET_STATE RUNNING -> PRE_COPY" "$@" &&
+		"SET_STATE RUNNING -> PRE_COPY" &&
 	fails migsim-full src "arc_fail PRE_COPY->PRE_COPY_P2P 1 1 5" \
-		"SET_STATE PRE_COPY -> PRE_COPY_P2P" "$@" &&
+		"SET_STATE PRE_COPY -> PRE_COPY_P2P" &&
 	fails migsim-full src "arc_fail PRE_COPY_P2P->STOP_COPY 1 1 12" \
-		"SET_STATE PRE_COPY_P2P -> STOP_COPY" "$@" &&
+		"SET_STATE PRE_COPY_P2P -> STOP_COPY" &&
 	fails migsim-full dst "arc_fail STOP->RESUMING 1 1 5" \
-		"SET_STATE RUNNING -> RESUMING" "$@" &&
+		"SET_STATE RUNNING -> RESUMING" &&
 	fails migsim-full dst "arc_fail RUNNING->RUNNING_P2P 1 1 5" \
-		"SET_STATE RUNNING -> RESUMING" "$@" &&
+		"SET_STATE RUNNING -> RESUMING" &&
 	fails migsim-full dst "arc_broken RESUMING->STOP 1 1 61" \
-		"SET_STATE RESUMING -> RUNNING_P2P" "$@" &&
+		"SET_STATE RESUMING -> RUNNING_P2P" &&
 	fails migsim-full dst "arc_broken STOP->RUNNING_P2P 1 1 5" \
-		"SET_STATE RESUMING -> RUNNING_P2P" "$@"
+		"SET_STATE RESUMING -> RUNNING_P2P"
 }
 
-fails_parallel() { fails_full; }
-fails_serial() { fails_full --serial; }
+fails_serial()
+{
+	fails migsim-full src "arc_fail PRE_COPY_P2P->STOP_COPY 1 1 12" \
+		"SET_STATE PRE_COPY_P2P -> STOP_COPY" --serial &&
+	fails migsim-full dst "arc_broken RESUMING->STOP 1 1 61" \
+		"SET_STATE RESUMING -> RUNNING_P2P" --serial
+}
 
 fails_others()
 {
