@@ -22,7 +22,7 @@ mk()
 	local kv type=$1
 
 	shift
-	NEW=$(cat /proc/sys/kernel/random/uuid)
+	read -r NEW < /proc/sys/kernel/random/uuid
 	echo "$NEW" > "$PARENT/mdev_supported_types/$type/create" || return
 	DEVICES+=("$NEW")
 	for kv; do
@@ -61,14 +61,18 @@ cleanup()
 	rm -rf "$TMP"
 }
 
-attr()
-{
-	cat "$MDEV/$1/migsim/$2"
-}
-
 hash_of()
 {
-	attr "$1" state_hash
+	echo "$(< "$MDEV/$1/migsim/state_hash")"
+}
+
+# Does the first rule of the device say that it has fired?
+fired()
+{
+	local rule
+
+	read -r rule < "$FAULTS/$1/faults"
+	[[ $rule == *"fired 1" ]]
 }
 
 # fault UUID RULE
@@ -101,8 +105,13 @@ held()
 
 states()
 {
-	SRC_STATE=$(awk -v d="$SRC" '$1 == d { print $2 }' "$TMP/out")
-	DST_STATE=$(awk -v d="$DST" '$1 == d { print $2 }' "$TMP/out")
+	local name state
+
+	SRC_STATE='' DST_STATE=''
+	while read -r name state; do
+		[ "$name" != "$SRC" ] || SRC_STATE=$state
+		[ "$name" != "$DST" ] || DST_STATE=$state
+	done < "$TMP/out"
 }
 
 # check WHAT COMMAND...
@@ -124,23 +133,26 @@ equal()
 
 one_line()
 {
-	[ "$(wc -l < "$TMP/err")" -eq 1 ]
+	local lines
+
+	mapfile lines < "$TMP/err"
+	[ ${#lines[@]} -eq 1 ]
 }
 
 says()
 {
-	grep -qF -- "$1" "$TMP/err"
+	[[ $(< "$TMP/err") == *"$1"* ]]
 }
 
 json_has()
 {
-	grep -qE -- "$1" "$TMP/json"
+	[[ $(< "$TMP/json") =~ $1 ]]
 }
 
 # json_number KEY: the first value
 json_number()
 {
-	sed -n "s/^ *\"$1\":\([0-9.]*\),*$/\1/p" "$TMP/json" | head -1
+	[[ $(< "$TMP/json") =~ \"$1\":([0-9.]+) ]] && echo "${BASH_REMATCH[1]}"
 }
 
 # --- what it moves -----------------------------------------------------------
@@ -367,7 +379,7 @@ fails()
 	check "one line $rule" one_line &&
 	check "step $rule" says "fd:" &&
 	check "step $rule" says ": $step: " &&
-	check "fired $rule" grep -q 'fired 1' "$FAULTS/$name/faults" &&
+	check "fired $rule" fired "$name" &&
 	check "source $rule" equal "$SRC_STATE" RUNNING &&
 	check "destination $rule" equal "$DST_STATE" RUNNING &&
 	check "reset $rule" equal "$(hash_of "$DST")" "$fresh" &&
@@ -474,7 +486,7 @@ stalls()
 		> "$TMP/out" 2> "$TMP/err" &
 	pid=$!
 	for i in $(seq 100); do
-		grep -q 'fired 1' "$FAULTS/$name/faults" && break
+		fired "$name" && break
 		sleep 0.1
 	done
 	sleep 0.3
@@ -659,7 +671,7 @@ report()
 	check status equal "$RC" 0 || return
 	for key in ok mode downtime_ms total_ms bytes devices source destination \
 		precopy_bytes stopcopy_bytes rounds phases_ms error; do
-		check "key $key" json_has "^ *\"$key\":" || return
+		check "key $key" json_has "\"$key\":" || return
 	done
 	check bytes [ "$(json_number bytes)" -eq \
 		$(($(json_number precopy_bytes) + $(json_number stopcopy_bytes))) ] &&
