@@ -49,7 +49,7 @@ FIXTURE_TEARDOWN(abuse)
 static void check_works(struct vfm_device *dev)
 {
 	struct vfm_buf got = { 0 };
-	uint64_t hash;
+	u64 hash;
 
 	vfm_reset(dev);
 	vfm_assert_state(dev, VFM_RUNNING);
@@ -64,7 +64,7 @@ static void check_works(struct vfm_device *dev)
 
 static void fill(struct vfm_rng *rng, void *data, size_t len)
 {
-	uint8_t *p = data;
+	u8 *p = data;
 
 	while (len--)
 		*p++ = vfm_random(rng);
@@ -72,7 +72,7 @@ static void fill(struct vfm_rng *rng, void *data, size_t len)
 
 static void garbage_feature(int fd, struct vfm_rng *rng)
 {
-	static const uint32_t index[] = {
+	static const u32 index[] = {
 		VFIO_DEVICE_FEATURE_MIGRATION,
 		VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
 		VFIO_DEVICE_FEATURE_MIG_DATA_SIZE,
@@ -81,7 +81,7 @@ static void garbage_feature(int fd, struct vfm_rng *rng)
 	};
 	union {
 		struct vfio_device_feature feature;
-		uint8_t bytes[256];
+		u8 bytes[256];
 	} arg;
 
 	fill(rng, &arg, sizeof(arg));
@@ -97,7 +97,7 @@ static void garbage_feature(int fd, struct vfm_rng *rng)
 
 static void garbage_ioctl(int fd, struct vfm_rng *rng)
 {
-	uint8_t arg[256];
+	u8 arg[256];
 	unsigned int cmd;
 
 	fill(rng, arg, sizeof(arg));
@@ -134,7 +134,7 @@ TEST_F(abuse, garbage_device_ioctls)
 
 TEST_F(abuse, garbage_data_ioctls)
 {
-	static const uint32_t states[] = {
+	static const u32 states[] = {
 		VFM_STOP_COPY, VFM_PRE_COPY, VFM_RESUMING,
 	};
 	size_t s;
@@ -199,8 +199,8 @@ static void act(struct actor *a)
 	const int fd = atomic_load(&a->fds[i]);
 	struct vfio_precopy_info info = { 0 };
 	char buf[8192];
-	uint64_t size;
-	uint32_t state;
+	u64 size;
+	u32 state;
 	size_t at;
 
 	switch (vfm_random_below(&a->rng, 16)) {
@@ -304,7 +304,7 @@ TEST_F(abuse, threads)
 /* Opened, used a little and closed, again and again, by whatever state. */
 TEST_F(abuse, open_close)
 {
-	uint32_t state;
+	u32 state;
 	int i, fd;
 
 	for (i = 0; i < 40; i++) {

@@ -37,7 +37,7 @@ FIXTURE_TEARDOWN(accounting)
 TEST_F(accounting, precopy_info)
 {
 	struct vfio_precopy_info info = { .flags = 0 };
-	uint64_t last;
+	u64 last;
 	int fd;
 
 	if (!vfm_supports(self->dev, VFM_PRE_COPY))
@@ -95,12 +95,12 @@ TEST_F(accounting, precopy_info_elsewhere)
 
 TEST_F(accounting, data_size)
 {
-	static const uint32_t states[] = {
+	static const u32 states[] = {
 		VFM_RUNNING, VFM_STOP, VFM_STOP_COPY, VFM_PRE_COPY,
 		VFM_RUNNING_P2P, VFM_PRE_COPY_P2P, VFM_RESUMING, VFM_ERROR,
 	};
-	const uint32_t index = VFIO_DEVICE_FEATURE_MIG_DATA_SIZE;
-	uint64_t size;
+	const u32 index = VFIO_DEVICE_FEATURE_MIG_DATA_SIZE;
+	u64 size;
 	size_t i;
 	int fd;
 

@@ -278,7 +278,7 @@ TEST_F(concurrent, writers_race_past_end)
 
 struct share {
 	int fd;
-	uint64_t salt;
+	u64 salt;
 	atomic_size_t *total;
 };
 
@@ -325,7 +325,7 @@ TEST_F(concurrent, readers_share)
 struct flood {
 	int fd;
 	const struct vfm_buf *stream;
-	uint64_t salt;
+	u64 salt;
 };
 
 static long write_flood(void *arg)

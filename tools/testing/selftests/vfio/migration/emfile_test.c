@@ -55,7 +55,7 @@ static void no_more_fds(const struct rlimit *limit)
 }
 
 static int set_state_emfile(struct vfm_device *dev, const struct rlimit *limit,
-			    uint32_t to)
+			    u32 to)
 {
 	int fd, ret;
 
@@ -66,7 +66,7 @@ static int set_state_emfile(struct vfm_device *dev, const struct rlimit *limit,
 }
 
 /* A page that can be read and not written: the request arrives, no answer does. */
-static int set_state_efault(struct vfm_device *dev, uint32_t to)
+static int set_state_efault(struct vfm_device *dev, u32 to)
 {
 	struct vfio_device_feature_mig_state *mig;
 	struct vfio_device_feature *feature;
@@ -87,7 +87,7 @@ static int set_state_efault(struct vfm_device *dev, uint32_t to)
 }
 
 static int start_in(struct vfm_device *dev, const struct vfm_buf *stream,
-		    uint32_t state)
+		    u32 state)
 {
 	int fd;
 
@@ -102,16 +102,16 @@ static int start_in(struct vfm_device *dev, const struct vfm_buf *stream,
  * Where the device must be: at the start, unless the path ended a session there,
  * which nothing brings back; then in the last state before the opening arc.
  */
-static uint32_t expected_state(const struct vfm_path *path)
+static u32 expected_state(const struct vfm_path *path)
 {
-	const uint32_t from = path->state[0];
+	const u32 from = path->state[0];
 
 	return vfm_has_session(from) ? path->state[path->arcs - 1] : from;
 }
 
 /* Whatever happened before, this device saves and restores. */
 static void check_works(struct vfm_device *dev, const struct vfm_buf *stream,
-			uint32_t to)
+			u32 to)
 {
 	struct vfm_buf got = { 0 };
 	int fd;
@@ -143,7 +143,7 @@ static void check_works(struct vfm_device *dev, const struct vfm_buf *stream,
 TEST_F(emfile, every_opening_path)
 {
 	struct vfm_path path;
-	uint32_t from, to;
+	u32 from, to;
 	unsigned int n = 0;
 	int old;
 
@@ -165,7 +165,7 @@ TEST_F(emfile, every_opening_path)
 TEST_F(emfile, efault)
 {
 	struct vfm_path path;
-	uint32_t from, to;
+	u32 from, to;
 	int old;
 
 	for_each_opening_path(self->dev, path, from, to) {

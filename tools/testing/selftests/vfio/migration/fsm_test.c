@@ -9,6 +9,12 @@
 
 #include <libvfio_migration.h>
 
+/* A1, and that the names below mean what the kernel means. */
+_Static_assert(VFM_ERROR == 0 && VFM_STOP == 1 && VFM_RUNNING == 2 &&
+	       VFM_STOP_COPY == 3 && VFM_RESUMING == 4 &&
+	       VFM_RUNNING_P2P == 5 && VFM_PRE_COPY == 6 &&
+	       VFM_PRE_COPY_P2P == 7, "values of the uAPI");
+
 FIXTURE(fsm) {
 	struct vfm_device *dev;
 	struct vfm_buf stream;
@@ -17,7 +23,7 @@ FIXTURE(fsm) {
 
 FIXTURE_VARIANT(fsm) {
 	const char *type;
-	uint64_t flags;
+	u64 flags;
 	unsigned int arcs;
 };
 
@@ -64,7 +70,7 @@ FIXTURE_TEARDOWN(fsm)
 
 /* A device that was never in any state before, and now is in @state. */
 static int fresh(struct vfm_device *dev, const struct vfm_buf *stream,
-		 uint32_t state)
+		 u32 state)
 {
 	int fd;
 
@@ -88,10 +94,10 @@ static unsigned int nr_fds(void)
 TEST_F(fsm, flags)
 {
 	struct vfio_device_feature_migration mig = { 0 };
-	const uint32_t index = VFIO_DEVICE_FEATURE_MIGRATION;
+	const u32 index = VFIO_DEVICE_FEATURE_MIGRATION;
 	const size_t argsz = sizeof(struct vfio_device_feature) + sizeof(mig);
 	const int fd = self->dev->fd;
-	uint32_t from, to;
+	u32 from, to;
 	unsigned int n = 0;
 
 	ASSERT_EQ(variant->flags, self->dev->flags);
@@ -118,7 +124,7 @@ TEST_F(fsm, state_feature)
 	struct vfio_device_feature_mig_state mig = {
 		.device_state = VFM_STOP,
 	};
-	const uint32_t index = VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE;
+	const u32 index = VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE;
 	const size_t argsz = sizeof(struct vfio_device_feature) + sizeof(mig);
 	const int fd = self->dev->fd;
 
@@ -142,7 +148,7 @@ TEST_F(fsm, state_feature)
 }
 
 static void check_pair(struct vfm_device *dev, const struct vfm_buf *stream,
-		       uint32_t from, uint32_t to)
+		       u32 from, u32 to)
 {
 	struct vfm_path path = vfm_find_path(dev->flags, from, to);
 	int old = fresh(dev, stream, from), fd = -2, ret;
@@ -177,7 +183,7 @@ static void check_pair(struct vfm_device *dev, const struct vfm_buf *stream,
 
 TEST_F(fsm, matrix)
 {
-	uint32_t from, to;
+	u32 from, to;
 
 	for (from = 0; from < VFM_NR_STATES; from++) {
 		if (!vfm_supports(self->dev, from))
@@ -189,10 +195,10 @@ TEST_F(fsm, matrix)
 
 TEST_F(fsm, out_of_range)
 {
-	static const uint32_t bad[] = {
+	static const u32 bad[] = {
 		8, 9, 255, 0xffffffff, 0x80000002, 0x10002,
 	};
-	uint32_t from;
+	u32 from;
 	size_t i;
 	int fd;
 
@@ -236,8 +242,8 @@ TEST_F(fsm, refused_set_keeps_session)
 static void check_path(struct vfm_device *dev, const struct vfm_buf *stream,
 		       const struct vfm_path *path)
 {
-	const uint32_t from = path->state[0], to = path->state[path->arcs];
-	uint32_t a, b;
+	const u32 from = path->state[0], to = path->state[path->arcs];
+	u32 a, b;
 	unsigned int i;
 	int old, fd;
 
@@ -273,7 +279,7 @@ TEST_F(fsm, paths)
 {
 	unsigned int nr[VFM_NR_STATES] = { 0 };
 	struct vfm_path path;
-	uint32_t from, to;
+	u32 from, to;
 
 	VFM_REQUIRE_FAULTS(self->dev);
 	for (from = 0; from < VFM_NR_STATES; from++) {

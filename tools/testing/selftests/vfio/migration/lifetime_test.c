@@ -38,7 +38,7 @@ FIXTURE_TEARDOWN(lifetime)
 	vfm_destroy(self->dev);
 }
 
-static const uint32_t session_states[] = {
+static const u32 session_states[] = {
 	VFM_STOP_COPY, VFM_PRE_COPY, VFM_PRE_COPY_P2P, VFM_RESUMING,
 };
 
@@ -174,7 +174,7 @@ TEST_F(lifetime, close_wakes)
 /* First open gives RUNNING; memory survives being closed, a reset clears it. */
 TEST_F(lifetime, reopen)
 {
-	uint64_t fresh, changed;
+	u64 fresh, changed;
 	size_t i;
 	int fd;
 
@@ -224,7 +224,7 @@ TEST_F(lifetime, attributes)
 		"bandwidth", "dirty_rate", "poll", "nowait",
 	};
 	char text[64], state[64];
-	uint32_t to;
+	u32 to;
 	size_t i;
 	int fd;
 
@@ -261,17 +261,61 @@ TEST_F(lifetime, attributes)
 	ASSERT_EQ(-EINVAL, __vfm_attr_write(self->dev, "poll", "2"));
 }
 
-/* A module whose code an open data fd runs in can not be unloaded. */
-TEST_F(lifetime, modules_stay)
+static unsigned long core_users(void)
 {
-	int fd = vfm_enter(self->dev, VFM_STOP_COPY);
+	FILE *file = fopen("/sys/module/vfio_migration/refcnt", "r");
+	unsigned long n = 0;
 
+	VFIO_ASSERT_TRUE(file, "%s", strerror(errno));
+	VFIO_ASSERT_EQ(fscanf(file, "%lu", &n), 1);
+	fclose(file);
+	return n;
+}
+
+/* The module whose code an open data fd runs in stays, device or not. */
+TEST_F(lifetime, module_stays)
+{
+	unsigned long before;
+	int fd;
+
+	if (access("/sys/module/vfio_migration/refcnt", R_OK))
+		SKIP(return, "the core is no module that can be unloaded");
+	before = core_users();
+	fd = vfm_enter(self->dev, VFM_STOP_COPY);
+	ASSERT_EQ(before + 1, core_users());
 	vfm_close(self->dev);
 	ASSERT_EQ(0, __vfm_remove(self->dev));
+	ASSERT_EQ(before + 1, core_users());
 	ASSERT_EQ(-1, syscall(SYS_delete_module, "vfio_migration", O_NONBLOCK));
-	ASSERT_TRUE(errno == EWOULDBLOCK || errno == EBUSY);
 	check_over(fd, true);
 	close(fd);
+	VFM_WAIT(core_users() == before);
+}
+
+static long remove_device(void *dev)
+{
+	return __vfm_remove(dev);
+}
+
+/* Removing an mdev waits for who has it open, and takes nothing from them. */
+TEST_F(lifetime, remove_while_open)
+{
+	struct vfm_thread remover;
+	struct vfm_buf got = { 0 };
+	int fd;
+
+	fd = vfm_enter(self->dev, VFM_STOP_COPY);
+	vfm_thread_start(&remover, remove_device, self->dev);
+	vfm_assert_blocked(&remover);
+	vfm_drain(fd, &got, NULL);
+	ASSERT_EQ(self->stream.len, got.len);
+	vfm_set_state_nofd(self->dev, VFM_STOP);
+	vfm_assert_blocked(&remover);
+	vfm_close(self->dev);
+	ASSERT_EQ(0, vfm_thread_join(&remover));
+	check_over(fd, true);
+	close(fd);
+	vfm_buf_free(&got);
 }
 
 TEST_HARNESS_MAIN

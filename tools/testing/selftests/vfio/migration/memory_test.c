@@ -37,11 +37,11 @@ static int cgroup_write(const char *folder, const char *name, const char *text)
 }
 
 /* A number in a file of the cgroup, after @key or as all of it. */
-static uint64_t cgroup_read(const char *folder, const char *name,
+static u64 cgroup_read(const char *folder, const char *name,
 			    const char *key)
 {
 	char path[256], line[256];
-	uint64_t val = UINT64_MAX;
+	u64 val = UINT64_MAX;
 	FILE *file;
 
 	snprintf_assert(path, sizeof(path), "%s/%s", folder, name);
@@ -87,10 +87,10 @@ FIXTURE_TEARDOWN(memory)
 	rmdir(self->cgroup);
 }
 
-static uint64_t mem_available(void)
+static u64 mem_available(void)
 {
 	char line[256];
-	uint64_t kib = 0;
+	u64 kib = 0;
 	FILE *file = fopen("/proc/meminfo", "r");
 
 	while (fgets(line, sizeof(line), file))
@@ -102,8 +102,8 @@ static uint64_t mem_available(void)
 }
 
 struct account {
-	uint64_t kernel;
-	uint64_t available;
+	u64 kernel;
+	u64 available;
 };
 
 static struct account account(FIXTURE_DATA(memory) *self)
@@ -119,7 +119,7 @@ static void check_paused(FIXTURE_DATA(memory) *self, int fd,
 			 const struct account *before, const char *where)
 {
 	struct account now;
-	uint64_t held;
+	u64 held;
 
 	VFM_WAIT(vfm_fionread(fd) > WINDOW - 2 * 65536);
 	now = account(self);
@@ -140,7 +140,7 @@ static void check_paused(FIXTURE_DATA(memory) *self, int fd,
 		       32L << 20);
 }
 
-static void read_exactly(int fd, char *buf, size_t len, uint64_t bytes)
+static void read_exactly(int fd, char *buf, size_t len, u64 bytes)
 {
 	while (bytes) {
 		ssize_t n = vfm_read(fd, buf, bytes < len ? bytes : len);
@@ -208,7 +208,7 @@ TEST_F(memory, resuming_bounded)
 	vfm_buf_free(&big);
 }
 
-static void tighten(FIXTURE_DATA(memory) *self, uint64_t room)
+static void tighten(FIXTURE_DATA(memory) *self, u64 room)
 {
 	char text[32];
 
@@ -219,7 +219,7 @@ static void tighten(FIXTURE_DATA(memory) *self, uint64_t room)
 }
 
 /* In a child that shares our fds: its memory is all there before it begins. */
-static void limited_child(FIXTURE_DATA(memory) *self, uint32_t state,
+static void limited_child(FIXTURE_DATA(memory) *self, u32 state,
 			  const int pipes[2][2])
 {
 	int fd, ret;
@@ -240,8 +240,8 @@ static void limited_child(FIXTURE_DATA(memory) *self, uint32_t state,
  * is gone when this returns: what comes later needs memory of its own, and a
  * process in a cgroup that is full would be killed for it.
  */
-static int set_state_limited(FIXTURE_DATA(memory) *self, uint32_t state,
-			     uint64_t room, int *data_fd)
+static int set_state_limited(FIXTURE_DATA(memory) *self, u32 state,
+			     u64 room, int *data_fd)
 {
 	int pipes[2][2], status, ret, fd;
 	pid_t pid;

@@ -34,7 +34,7 @@ FIXTURE_TEARDOWN(reset)
 	vfm_destroy(self->dev);
 }
 
-static void configure(struct vfm_device *dev, const char *name, uint64_t val)
+static void configure(struct vfm_device *dev, const char *name, u64 val)
 {
 	vfm_close(dev);
 	vfm_attr_set(dev, name, val);
@@ -66,8 +66,8 @@ static void check_fd_over(int fd, bool saves)
 
 TEST_F(reset, every_state)
 {
-	uint64_t fresh;
-	uint32_t state;
+	u64 fresh;
+	u32 state;
 	int fd, i;
 
 	vfm_close(self->dev);
@@ -222,7 +222,7 @@ TEST_F(reset, cancels_set_state)
 	struct vfm_set set = { .dev = self->dev };
 	struct vfm_thread setter, getter;
 	struct vfm_path path;
-	uint32_t from, to;
+	u32 from, to;
 	unsigned int i;
 	int old;
 
@@ -233,8 +233,8 @@ TEST_F(reset, cancels_set_state)
 				continue;
 			path = vfm_find_path(self->dev->flags, from, to);
 			for (i = 0; i < path.arcs; i++) {
-				const uint32_t a = path.state[i];
-				const uint32_t b = path.state[i + 1];
+				const u32 a = path.state[i];
+				const u32 b = path.state[i + 1];
 
 				old = vfm_enter(self->dev, from);
 				if (from == VFM_RESUMING)
@@ -328,7 +328,7 @@ static long storm_migrates(void *arg)
 
 	for (i = 0; i < 300 || atomic_load(&storm->resets) < 100; i++) {
 		const bool save = vfm_random_below(&rng, 2);
-		uint32_t to = save ? VFM_STOP_COPY : VFM_RESUMING;
+		u32 to = save ? VFM_STOP_COPY : VFM_RESUMING;
 		struct vfm_buf got = { 0 };
 
 		fd = -1;

@@ -40,18 +40,18 @@ FIXTURE_TEARDOWN(save_restore)
 }
 
 static void both(FIXTURE_DATA(save_restore) *self, const char *name,
-		 uint64_t val)
+		 u64 val)
 {
 	vfm_attr_set(self->src, name, val);
 	vfm_attr_set(self->dst, name, val);
 }
 
 /* Pages all over the memory, so that both patterned and written ones travel. */
-static void scribble(struct vfm_device *dev, struct vfm_rng *rng, uint64_t size)
+static void scribble(struct vfm_device *dev, struct vfm_rng *rng, u64 size)
 {
-	uint8_t data[300];
+	u8 data[300];
 	size_t i, n;
-	uint64_t at;
+	u64 at;
 
 	for (i = 0; i < 16 && size; i++) {
 		n = 1 + vfm_random_below(rng, sizeof(data));
@@ -66,10 +66,10 @@ static void scribble(struct vfm_device *dev, struct vfm_rng *rng, uint64_t size)
 }
 
 static void check_equal_memory(struct vfm_device *a, struct vfm_device *b,
-			       uint64_t size)
+			       u64 size)
 {
-	uint8_t *one = vfm_zalloc(1 << 16), *two = vfm_zalloc(1 << 16);
-	uint64_t at;
+	u8 *one = vfm_zalloc(1 << 16), *two = vfm_zalloc(1 << 16);
+	u64 at;
 	size_t n;
 
 	for (at = 0; at < size; at += n) {
@@ -84,16 +84,16 @@ static void check_equal_memory(struct vfm_device *a, struct vfm_device *b,
 	free(two);
 }
 
-static uint64_t reg(struct vfm_device *dev, unsigned int off)
+static u64 reg(struct vfm_device *dev, unsigned int off)
 {
-	uint64_t val;
+	u64 val;
 
 	vfm_bar_read(dev, MIGSIM_BAR_REGS, off, &val, sizeof(val));
 	return val;
 }
 
 /* Both stopped. */
-static void check_equal(FIXTURE_DATA(save_restore) *self, uint64_t size)
+static void check_equal(FIXTURE_DATA(save_restore) *self, u64 size)
 {
 	unsigned int off;
 
@@ -105,7 +105,7 @@ static void check_equal(FIXTURE_DATA(save_restore) *self, uint64_t size)
 		VFIO_ASSERT_EQ(reg(self->src, off), reg(self->dst, off));
 }
 
-static void migrate_and_check(FIXTURE_DATA(save_restore) *self, uint64_t size)
+static void migrate_and_check(FIXTURE_DATA(save_restore) *self, u64 size)
 {
 	self->stream.len = 0;
 	vfm_save(self->src, &self->stream, &self->rng);
@@ -115,11 +115,11 @@ static void migrate_and_check(FIXTURE_DATA(save_restore) *self, uint64_t size)
 
 TEST_F(save_restore, sizes)
 {
-	static const uint64_t sizes[] = {
+	static const u64 sizes[] = {
 		0, 4096, 3 * 4096, 65536, 65536 + 4096, 17 * 4096,
 		(1 << 20) - 4096, 1 << 20, 37 * 4096 * 3,
 	};
-	static const uint64_t windows[] = { 65536, 1 << 20 };
+	static const u64 windows[] = { 65536, 1 << 20 };
 	size_t i, j;
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
@@ -143,11 +143,11 @@ TEST_F(save_restore, sizes)
 /* Sender's and receiver's windows have nothing to do with each other. */
 TEST_F(save_restore, windows_differ)
 {
-	static const uint64_t windows[][2] = {
+	static const u64 windows[][2] = {
 		{ 65536, 4 << 20 }, { 4 << 20, 65536 }, { 69632, 65536 },
 		{ 1 << 30, 65536 },
 	};
-	const uint64_t size = 2 << 20;
+	const u64 size = 2 << 20;
 	size_t i;
 
 	both(self, "state_size", size);
@@ -166,7 +166,7 @@ TEST_F(save_restore, windows_differ)
 /* The destination has a past, which must not shine through. */
 TEST_F(save_restore, over_other_content)
 {
-	const uint64_t size = 1 << 20;
+	const u64 size = 1 << 20;
 	int i;
 
 	both(self, "state_size", size);
@@ -183,14 +183,14 @@ TEST_F(save_restore, over_other_content)
 
 TEST_F(save_restore, registers)
 {
-	uint64_t val;
+	u64 val;
 	int i;
 
 	both(self, "state_size", VFM_SMALL_STATE);
 	vfm_attr_set(self->src, "seed", 0xfeedface);
 	vfm_open(self->src);
 	vfm_open(self->dst);
-	ASSERT_EQ(MIGSIM_MAGIC, (uint32_t)reg(self->src, MIGSIM_REG_MAGIC));
+	ASSERT_EQ(MIGSIM_MAGIC, (u32)reg(self->src, MIGSIM_REG_MAGIC));
 	ASSERT_EQ(VFM_SMALL_STATE, reg(self->src, MIGSIM_REG_STATE_SIZE));
 	ASSERT_EQ(0xfeedface, reg(self->src, MIGSIM_REG_SEED));
 	for (i = 0; i < 8; i++) {
@@ -208,11 +208,30 @@ TEST_F(save_restore, registers)
 	ASSERT_EQ(0, reg(self->dst, 0x40));
 }
 
+/* A VMM compares it: what is read-only must not differ between both sides. */
+TEST_F(save_restore, config_space)
+{
+	u8 one[256], two[256];
+
+	both(self, "state_size", 1 << 20);
+	vfm_attr_set(self->src, "seed", 5);
+	vfm_open(self->src);
+	vfm_open(self->dst);
+	vfm_config_read(self->src, 0, one, sizeof(one));
+	vfm_config_read(self->dst, 0, two, sizeof(two));
+	ASSERT_FALSE(memcmp(one, two, sizeof(one)));
+	ASSERT_NE(0xffff, one[0] | one[1] << 8);
+	/* It answers in STOP too. */
+	vfm_set_state_nofd(self->src, VFM_STOP);
+	vfm_config_read(self->src, 0, two, sizeof(two));
+	ASSERT_FALSE(memcmp(one, two, sizeof(one)));
+}
+
 /* A stopped device answers, and drops what is written to it. */
 TEST_F(save_restore, stopped_device_keeps_still)
 {
-	static const uint32_t states[] = { VFM_STOP, VFM_STOP_COPY };
-	uint64_t before, val = 0x5555;
+	static const u32 states[] = { VFM_STOP, VFM_STOP_COPY };
+	u64 before, val = 0x5555;
 	size_t i;
 	int fd;
 
@@ -238,10 +257,10 @@ TEST_F(save_restore, stopped_device_keeps_still)
  */
 TEST_F(save_restore, workload)
 {
-	const uint64_t size = 1 << 20;
+	const u64 size = 1 << 20;
 	const bool precopy = !strcmp(variant->type, MIGSIM_FULL) ||
 			     !strcmp(variant->type, MIGSIM_PRECOPY);
-	uint64_t ticks;
+	u64 ticks;
 	int fd, i;
 
 	both(self, "state_size", size);
@@ -285,8 +304,8 @@ TEST_F(save_restore, workload)
 /* Rounds of writing and reading: only what changed comes again. */
 TEST_F(save_restore, precopy_rounds)
 {
-	const uint64_t size = 1 << 20;
-	uint64_t round, val;
+	const u64 size = 1 << 20;
+	u64 round, val;
 	size_t before;
 	int fd, i;
 
@@ -324,12 +343,35 @@ TEST_F(save_restore, precopy_rounds)
 	check_equal(self, size);
 }
 
+/* All but what names the stream itself. */
+static void check_same_sections(struct vfm_buf *a, struct vfm_buf *b)
+{
+	struct vfm_stream one, two;
+	size_t i;
+
+	vfm_stream_parse(&one, a);
+	vfm_stream_parse(&two, b);
+	VFIO_ASSERT_EQ(one.nr, two.nr);
+	for (i = 0; i < one.nr; i++) {
+		const struct vfm_section *s = &one.section[i];
+		const struct vfm_section *t = &two.section[i];
+
+		VFIO_ASSERT_EQ(s->length, t->length);
+		VFIO_ASSERT_EQ(s->header->type, t->header->type);
+		VFIO_ASSERT_EQ(s->header->object, t->header->object);
+		VFIO_ASSERT_FALSE(memcmp(s->payload, t->payload, s->length -
+					 sizeof(*s->header)));
+	}
+	vfm_stream_free(&one);
+	vfm_stream_free(&two);
+}
+
 /* What went into a device can be taken out again without having run: B10. */
 TEST_F(save_restore, chain)
 {
-	const uint64_t size = 300 * 1024;
+	const u64 size = 300 * 1024;
 	struct vfm_buf again = { 0 };
-	uint64_t hash;
+	u64 hash;
 
 	both(self, "state_size", size);
 	vfm_open(self->src);
@@ -339,7 +381,7 @@ TEST_F(save_restore, chain)
 	hash = vfm_state_hash(self->dst);
 
 	vfm_save(self->dst, &again, &self->rng);
-	ASSERT_EQ(self->stream.len, again.len);
+	check_same_sections(&self->stream, &again);
 	ASSERT_EQ(hash, vfm_state_hash(self->dst));
 	vfm_reset(self->src);
 	vfm_restore(self->src, &again, &self->rng);
@@ -350,8 +392,8 @@ TEST_F(save_restore, chain)
 /* Saving is no act upon the device: it can go on, and be saved again. */
 TEST_F(save_restore, cancelled)
 {
-	const uint64_t size = 300 * 1024;
-	uint64_t hash;
+	const u64 size = 300 * 1024;
+	u64 hash;
 	int fd;
 
 	both(self, "state_size", size);
@@ -373,8 +415,8 @@ TEST_F(save_restore, cancelled)
 /* The changed byte that everything else here relies on being noticed. */
 TEST_F(save_restore, hash_notices)
 {
-	uint64_t hash, other;
-	uint8_t c;
+	u64 hash, other;
+	u8 c;
 
 	both(self, "state_size", VFM_SMALL_STATE);
 	vfm_open(self->src);

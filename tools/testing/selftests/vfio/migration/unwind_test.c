@@ -37,7 +37,7 @@ FIXTURE_TEARDOWN(unwind)
 }
 
 static int start_in(struct vfm_device *dev, const struct vfm_buf *stream,
-		    uint32_t state)
+		    u32 state)
 {
 	int fd;
 
@@ -67,7 +67,7 @@ static bool session_ended(const struct vfm_path *path, unsigned int n)
 }
 
 /* Where the device must be after step @n (from 0) of the path failed. */
-static uint32_t expected_state(const struct vfm_path *path, unsigned int n)
+static u32 expected_state(const struct vfm_path *path, unsigned int n)
 {
 	return session_ended(path, n) ? path->state[n] : path->state[0];
 }
@@ -76,10 +76,10 @@ static uint32_t expected_state(const struct vfm_path *path, unsigned int n)
  * Not only the name of the state is right: the session that belongs to it works,
  * and the device can do the transition that failed before.
  */
-static void check_usable(struct vfm_device *dev, uint32_t start, int old,
-			 uint32_t to)
+static void check_usable(struct vfm_device *dev, u32 start, int old,
+			 u32 to)
 {
-	uint32_t state = vfm_get_state(dev);
+	u32 state = vfm_get_state(dev);
 	struct vfm_buf got = { 0 };
 	int fd;
 
@@ -108,7 +108,7 @@ TEST_F(unwind, each_step_fails)
 {
 	struct vfm_device *dev = self->dev;
 	struct vfm_path path;
-	uint32_t from, to;
+	u32 from, to;
 	unsigned int i;
 	int old;
 
@@ -137,7 +137,7 @@ TEST_F(unwind, way_back_fails)
 {
 	struct vfm_device *dev = self->dev;
 	struct vfm_path path, back;
-	uint32_t from, to, at;
+	u32 from, to, at;
 	unsigned int i, n = 0;
 	int old;
 
@@ -167,7 +167,7 @@ TEST_F(unwind, way_back_fails)
 
 static void check_error_is_final(struct vfm_device *dev)
 {
-	uint32_t to;
+	u32 to;
 
 	vfm_assert_state(dev, VFM_ERROR);
 	for (to = 0; to < VFM_NR_STATES; to++)
@@ -182,7 +182,7 @@ TEST_F(unwind, each_step_breaks)
 {
 	struct vfm_device *dev = self->dev;
 	struct vfm_path path;
-	uint32_t from, to;
+	u32 from, to;
 	unsigned int i;
 	char c;
 	int old;
@@ -208,7 +208,7 @@ TEST_F(unwind, way_back_breaks)
 {
 	struct vfm_device *dev = self->dev;
 	struct vfm_path path, back;
-	uint32_t from, to, at;
+	u32 from, to, at;
 	unsigned int i, n = 0;
 	int old;
 
@@ -237,7 +237,7 @@ TEST_F(unwind, refused_data)
 {
 	struct vfm_device *dev = self->dev;
 	struct vfm_path path;
-	uint32_t to;
+	u32 to;
 	int fd;
 
 	for (to = 0; to < VFM_NR_STATES; to++) {
@@ -261,13 +261,13 @@ TEST_F(unwind, signal)
 	struct vfm_set set = { .dev = dev };
 	struct vfm_thread setter;
 	struct vfm_path path;
-	uint32_t from, to;
+	u32 from, to;
 	unsigned int i;
 	int old;
 
 	for_each_path(dev, path, from, to, 1) {
 		for (i = 0; i < path.arcs; i++) {
-			const uint32_t a = path.state[i], b = path.state[i + 1];
+			const u32 a = path.state[i], b = path.state[i + 1];
 
 			old = start_in(dev, &self->stream, from);
 			vfm_fault_arc(dev, "arc_stall", a, b, 1, 1, 0);

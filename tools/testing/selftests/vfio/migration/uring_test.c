@@ -135,7 +135,7 @@ static unsigned int trace_count(FIXTURE_DATA(uring) *self)
 
 struct setup {
 	unsigned int nr;
-	uint64_t size;
+	u64 size;
 	bool nowait;
 	bool poll;
 };
@@ -272,7 +272,7 @@ static void save_all(FIXTURE_DATA(uring) *self, enum op op)
 /* Each session gets the stream of the one before it. */
 static void restore_all(FIXTURE_DATA(uring) *self)
 {
-	uint64_t hash[MAX_SESSIONS];
+	u64 hash[MAX_SESSIONS];
 	unsigned int i;
 
 	for (i = 0; i < self->nr; i++)

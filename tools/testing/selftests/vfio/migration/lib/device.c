@@ -123,18 +123,29 @@ static int vfm_group_open(struct vfm_device *dev)
 	return 0;
 }
 
+static int vfm_learn_region(struct vfm_device *dev, u32 index,
+			    struct vfio_region_info *info)
+{
+	*info = (struct vfio_region_info) {
+		.argsz = sizeof(*info),
+		.index = index,
+	};
+	return ioctl(dev->fd, VFIO_DEVICE_GET_REGION_INFO, info) ? -errno : 0;
+}
+
 static int vfm_learn(struct vfm_device *dev)
 {
-	int i;
+	int i, ret;
 
 	for (i = 0; i < VFM_NR_BARS; i++) {
-		dev->bar[i] = (struct vfio_region_info) {
-			.argsz = sizeof(dev->bar[i]),
-			.index = VFIO_PCI_BAR0_REGION_INDEX + i,
-		};
-		if (ioctl(dev->fd, VFIO_DEVICE_GET_REGION_INFO, &dev->bar[i]))
-			return -errno;
+		ret = vfm_learn_region(dev, VFIO_PCI_BAR0_REGION_INDEX + i,
+				       &dev->bar[i]);
+		if (ret)
+			return ret;
 	}
+	ret = vfm_learn_region(dev, VFIO_PCI_CONFIG_REGION_INDEX, &dev->config);
+	if (ret)
+		return ret;
 	return __vfm_migration_flags(dev, &dev->flags);
 }
 
@@ -178,7 +189,7 @@ static struct vfio_region_info *vfm_bar(struct vfm_device *dev, int bar)
 	return &dev->bar[bar];
 }
 
-ssize_t __vfm_bar_read(struct vfm_device *dev, int bar, uint64_t off, void *buf,
+ssize_t __vfm_bar_read(struct vfm_device *dev, int bar, u64 off, void *buf,
 		       size_t len)
 {
 	ssize_t ret = pread(dev->fd, buf, len, vfm_bar(dev, bar)->offset + off);
@@ -186,7 +197,7 @@ ssize_t __vfm_bar_read(struct vfm_device *dev, int bar, uint64_t off, void *buf,
 	return ret < 0 ? -errno : ret;
 }
 
-ssize_t __vfm_bar_write(struct vfm_device *dev, int bar, uint64_t off,
+ssize_t __vfm_bar_write(struct vfm_device *dev, int bar, u64 off,
 			const void *buf, size_t len)
 {
 	ssize_t ret = pwrite(dev->fd, buf, len, vfm_bar(dev, bar)->offset + off);
@@ -194,7 +205,7 @@ ssize_t __vfm_bar_write(struct vfm_device *dev, int bar, uint64_t off,
 	return ret < 0 ? -errno : ret;
 }
 
-void vfm_bar_read(struct vfm_device *dev, int bar, uint64_t off, void *buf,
+void vfm_bar_read(struct vfm_device *dev, int bar, u64 off, void *buf,
 		  size_t len)
 {
 	size_t done = 0;
@@ -209,7 +220,7 @@ void vfm_bar_read(struct vfm_device *dev, int bar, uint64_t off, void *buf,
 	}
 }
 
-void vfm_bar_write(struct vfm_device *dev, int bar, uint64_t off,
+void vfm_bar_write(struct vfm_device *dev, int bar, u64 off,
 		   const void *buf, size_t len)
 {
 	size_t done = 0;
@@ -222,5 +233,18 @@ void vfm_bar_write(struct vfm_device *dev, int bar, uint64_t off,
 		VFIO_ASSERT_GT(n, 0, "BAR %d write at %#llx: %zd", bar,
 			       (unsigned long long)(off + done), n);
 		done += n;
+	}
+}
+
+void vfm_config_read(struct vfm_device *dev, u64 off, void *buf, size_t len)
+{
+	size_t done;
+	ssize_t n;
+
+	for (done = 0; done < len; done += n) {
+		n = pread(dev->fd, (char *)buf + done, len - done,
+			  dev->config.offset + off + done);
+		VFIO_ASSERT_GT(n, 0, "config space at %zu: %s", done,
+			       strerror(errno));
 	}
 }

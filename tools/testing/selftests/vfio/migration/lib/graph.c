@@ -3,8 +3,8 @@
 
 /* When an arc exists: all of @with claimed, none of @without. */
 struct vfm_arc {
-	uint8_t from, to;
-	uint8_t with, without;
+	u8 from, to;
+	u8 with, without;
 	bool opens;
 };
 
@@ -32,7 +32,7 @@ static const struct vfm_arc arcs[] = {
 	{ VFM_PRE_COPY_P2P,	VFM_STOP_COPY,		P2P | PRE, 0,  false },
 };
 
-static const struct vfm_arc *vfm_arc(uint64_t flags, uint32_t from, uint32_t to)
+static const struct vfm_arc *vfm_arc(u64 flags, u32 from, u32 to)
 {
 	size_t i;
 
@@ -44,19 +44,19 @@ static const struct vfm_arc *vfm_arc(uint64_t flags, uint32_t from, uint32_t to)
 	return NULL;
 }
 
-bool vfm_arc_exists(uint64_t flags, uint32_t from, uint32_t to)
+bool vfm_arc_exists(u64 flags, u32 from, u32 to)
 {
 	return vfm_arc(flags, from, to);
 }
 
-bool vfm_arc_opens(uint32_t from, uint32_t to)
+bool vfm_arc_opens(u32 from, u32 to)
 {
 	const struct vfm_arc *arc = vfm_arc(P2P | PRE, from, to);
 
 	return arc && arc->opens;
 }
 
-bool vfm_arc_ends(uint32_t from, uint32_t to)
+bool vfm_arc_ends(u32 from, u32 to)
 {
 	return from == VFM_RESUMING ||
 	       (vfm_in_saving_group(from) && !vfm_in_saving_group(to));
@@ -81,7 +81,7 @@ static bool vfm_path_is_legal(const struct vfm_path *path)
 }
 
 /* The two ways that the protocol blocks although arcs would lead there. */
-static bool vfm_pair_is_blocked(uint32_t from, uint32_t to)
+static bool vfm_pair_is_blocked(u32 from, u32 to)
 {
 	return from == VFM_ERROR || to == VFM_ERROR ||
 	       (from == VFM_STOP_COPY &&
@@ -89,15 +89,15 @@ static bool vfm_pair_is_blocked(uint32_t from, uint32_t to)
 }
 
 struct vfm_search {
-	uint64_t flags;
-	uint32_t to;
+	u64 flags;
+	u32 to;
 	struct vfm_path best;
 	unsigned int nr_best;
 };
 
 static void vfm_search(struct vfm_search *s, const struct vfm_path *path)
 {
-	uint32_t next, at = path->state[path->arcs];
+	u32 next, at = path->state[path->arcs];
 	struct vfm_path longer = *path;
 	unsigned int i;
 
@@ -122,7 +122,7 @@ static void vfm_search(struct vfm_search *s, const struct vfm_path *path)
 	}
 }
 
-struct vfm_path vfm_find_path(uint64_t flags, uint32_t from, uint32_t to)
+struct vfm_path vfm_find_path(u64 flags, u32 from, u32 to)
 {
 	struct vfm_search s = { .flags = flags, .to = to };
 	struct vfm_path start = { .state = { from } };

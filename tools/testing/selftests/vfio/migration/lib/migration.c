@@ -10,7 +10,7 @@
 
 #define VFM_SEGMENT	65536
 
-const char *vfm_state_name(uint32_t state)
+const char *vfm_state_name(u32 state)
 {
 	static const char * const names[VFM_NR_STATES] = {
 		[VFM_ERROR] = "ERROR",
@@ -26,8 +26,8 @@ const char *vfm_state_name(uint32_t state)
 	return state < VFM_NR_STATES ? names[state] : "a state out of range";
 }
 
-int __vfm_feature_argsz(int fd, uint32_t flags, void *data, size_t len,
-			uint32_t argsz)
+int __vfm_feature_argsz(int fd, u32 flags, void *data, size_t len,
+			u32 argsz)
 {
 	size_t size = sizeof(struct vfio_device_feature) + len;
 	struct vfio_device_feature *feature = vfm_zalloc(size);
@@ -42,13 +42,13 @@ int __vfm_feature_argsz(int fd, uint32_t flags, void *data, size_t len,
 	return ret;
 }
 
-int __vfm_feature(int fd, uint32_t flags, void *data, size_t len)
+int __vfm_feature(int fd, u32 flags, void *data, size_t len)
 {
 	return __vfm_feature_argsz(fd, flags, data, len,
 				   sizeof(struct vfio_device_feature) + len);
 }
 
-int __vfm_get_state(struct vfm_device *dev, uint32_t *state)
+int __vfm_get_state(struct vfm_device *dev, u32 *state)
 {
 	struct vfio_device_feature_mig_state mig = { 0 };
 	int ret;
@@ -62,7 +62,7 @@ int __vfm_get_state(struct vfm_device *dev, uint32_t *state)
 	return ret;
 }
 
-int __vfm_set_state(struct vfm_device *dev, uint32_t state, int *data_fd)
+int __vfm_set_state(struct vfm_device *dev, u32 state, int *data_fd)
 {
 	struct vfio_device_feature_mig_state mig = {
 		.device_state = state,
@@ -77,7 +77,7 @@ int __vfm_set_state(struct vfm_device *dev, uint32_t state, int *data_fd)
 	return ret;
 }
 
-int __vfm_migration_flags(struct vfm_device *dev, uint64_t *flags)
+int __vfm_migration_flags(struct vfm_device *dev, u64 *flags)
 {
 	struct vfio_device_feature_migration mig = { 0 };
 	int ret;
@@ -88,7 +88,7 @@ int __vfm_migration_flags(struct vfm_device *dev, uint64_t *flags)
 	return ret;
 }
 
-int __vfm_data_size(struct vfm_device *dev, uint64_t *size)
+int __vfm_data_size(struct vfm_device *dev, u64 *size)
 {
 	struct vfio_device_feature_mig_data_size mig = { 0 };
 	int ret;
@@ -112,7 +112,7 @@ int __vfm_reset(struct vfm_device *dev)
 	return ioctl(dev->fd, VFIO_DEVICE_RESET) ? -errno : 0;
 }
 
-bool vfm_supports(struct vfm_device *dev, uint32_t state)
+bool vfm_supports(struct vfm_device *dev, u32 state)
 {
 	switch (state) {
 	case VFM_RUNNING_P2P:
@@ -127,7 +127,7 @@ bool vfm_supports(struct vfm_device *dev, uint32_t state)
 	}
 }
 
-int vfm_enter(struct vfm_device *dev, uint32_t state)
+int vfm_enter(struct vfm_device *dev, u32 state)
 {
 	int fd;
 
@@ -196,10 +196,10 @@ size_t vfm_fionread(int fd)
 	return n;
 }
 
-uint64_t vfm_session_holds(int fd)
+u64 vfm_session_holds(int fd)
 {
 	static const char key[] = "vfio-mig-held:";
-	uint64_t bytes = UINT64_MAX;
+	u64 bytes = UINT64_MAX;
 	char path[64], line[256];
 	FILE *file;
 

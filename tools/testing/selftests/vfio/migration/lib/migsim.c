@@ -194,7 +194,7 @@ int __vfm_attr_read(struct vfm_device *dev, const char *name, char *buf,
 	return ret;
 }
 
-void vfm_attr_set(struct vfm_device *dev, const char *name, uint64_t val)
+void vfm_attr_set(struct vfm_device *dev, const char *name, u64 val)
 {
 	char text[32];
 	int ret;
@@ -212,7 +212,7 @@ void vfm_attr_string(struct vfm_device *dev, const char *name, char *buf,
 	VFIO_ASSERT_EQ(ret, 0, "reading %s: %s", name, strerror(-ret));
 }
 
-uint64_t vfm_attr_get(struct vfm_device *dev, const char *name)
+u64 vfm_attr_get(struct vfm_device *dev, const char *name)
 {
 	char text[64];
 
@@ -220,10 +220,10 @@ uint64_t vfm_attr_get(struct vfm_device *dev, const char *name)
 	return strtoull(text, NULL, 10);
 }
 
-uint64_t vfm_state_hash(struct vfm_device *dev)
+u64 vfm_state_hash(struct vfm_device *dev)
 {
 	char text[64], *end;
-	uint64_t hash;
+	u64 hash;
 
 	vfm_attr_string(dev, "state_hash", text, sizeof(text));
 	hash = strtoull(text, &end, 16);
@@ -261,8 +261,8 @@ static void vfm_fault_command(struct vfm_device *dev, const char *line)
 	VFIO_ASSERT_EQ(ret, 0, "fault rule '%s': %s", line, strerror(-ret));
 }
 
-void vfm_fault_arc(struct vfm_device *dev, const char *site, uint32_t from,
-		   uint32_t to, unsigned int nth, unsigned int count, int err)
+void vfm_fault_arc(struct vfm_device *dev, const char *site, u32 from,
+		   u32 to, unsigned int nth, unsigned int count, int err)
 {
 	char line[128];
 
@@ -283,7 +283,7 @@ void vfm_fault_release(struct vfm_device *dev)
 }
 
 unsigned int vfm_fault_fired(struct vfm_device *dev, const char *site,
-			     uint32_t from, uint32_t to)
+			     u32 from, u32 to)
 {
 	char path[PATH_MAX], text[8192], want[64];
 	char *line, *save, *fired;

@@ -4,9 +4,9 @@
 
 #include <libvfio/random.h>
 
-static uint64_t vfm_seed(void)
+static u64 vfm_seed(void)
 {
-	static uint64_t seed;
+	static u64 seed;
 	const char *env;
 
 	if (seed)
@@ -20,7 +20,7 @@ static uint64_t vfm_seed(void)
 	return seed;
 }
 
-struct vfm_rng vfm_rng(uint64_t salt)
+struct vfm_rng vfm_rng(u64 salt)
 {
 	struct vfm_rng rng = { .state = vfm_seed() + salt };
 
@@ -28,9 +28,9 @@ struct vfm_rng vfm_rng(uint64_t salt)
 }
 
 /* splitmix64: any state will do, so a seed needs no preparation. */
-uint64_t vfm_random(struct vfm_rng *rng)
+u64 vfm_random(struct vfm_rng *rng)
 {
-	uint64_t z = (rng->state += 0x9e3779b97f4a7c15ULL);
+	u64 z = (rng->state += 0x9e3779b97f4a7c15ULL);
 
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;

@@ -10,37 +10,37 @@
 #define P4 0x85ebca77c2b2ae63ULL
 #define P5 0x27d4eb2f165667c5ULL
 
-static uint64_t rotl(uint64_t x, int n)
+static u64 rotl(u64 x, int n)
 {
 	return x << n | x >> (64 - n);
 }
 
-static uint64_t load64(const uint8_t *p)
+static u64 load64(const u8 *p)
 {
-	uint64_t x;
+	u64 x;
 
 	memcpy(&x, p, sizeof(x));
 	return le64toh(x);
 }
 
-static uint32_t load32(const uint8_t *p)
+static u32 load32(const u8 *p)
 {
-	uint32_t x;
+	u32 x;
 
 	memcpy(&x, p, sizeof(x));
 	return le32toh(x);
 }
 
-static uint64_t xxh_round(uint64_t acc, uint64_t input)
+static u64 xxh_round(u64 acc, u64 input)
 {
 	return rotl(acc + input * P2, 31) * P1;
 }
 
-static uint64_t xxh_stripes(const uint8_t **data, size_t len)
+static u64 xxh_stripes(const u8 **data, size_t len)
 {
-	uint64_t v[4] = { P1 + P2, P2, 0, -P1 };
-	const uint8_t *p = *data;
-	uint64_t h;
+	u64 v[4] = { P1 + P2, P2, 0, -P1 };
+	const u8 *p = *data;
+	u64 h;
 	int i;
 
 	for (; len >= 32; len -= 32)
@@ -54,10 +54,10 @@ static uint64_t xxh_stripes(const uint8_t **data, size_t len)
 	return h;
 }
 
-uint64_t vfm_xxh64(const void *data, size_t len)
+u64 vfm_xxh64(const void *data, size_t len)
 {
-	const uint8_t *p = data, *end = p + len;
-	uint64_t h;
+	const u8 *p = data, *end = p + len;
+	u64 h;
 
 	h = (len >= 32 ? xxh_stripes(&p, len) : P5) + len;
 	for (; end - p >= 8; p += 8)
@@ -86,7 +86,7 @@ void vfm_section_seal(struct vfio_mig_section_header *header)
 
 static void vfm_check_header(const struct vfio_mig_stream_header *h)
 {
-	static const uint8_t zero[sizeof(h->padding)];
+	static const u8 zero[sizeof(h->padding)];
 
 	VFIO_ASSERT_FALSE(memcmp(h->magic, VFIO_MIG_STREAM_MAGIC, 8));
 	VFIO_ASSERT_EQ(le32toh(h->version), VFIO_MIG_STREAM_VERSION);
@@ -111,7 +111,7 @@ static void vfm_check_section(const struct vfm_stream *stream,
 		       vfm_xxh64(s->payload, le32toh(h->length)));
 }
 
-static void vfm_check_end(const struct vfm_stream *stream, uint64_t bytes)
+static void vfm_check_end(const struct vfm_stream *stream, u64 bytes)
 {
 	const struct vfm_section *s = &stream->section[stream->nr - 1];
 	const struct vfio_mig_section_end *end = (const void *)s->payload;
@@ -126,8 +126,8 @@ void vfm_stream_parse(struct vfm_stream *stream, struct vfm_buf *buf)
 {
 	size_t offset = sizeof(struct vfio_mig_stream_header);
 	struct vfm_section s = { 0 };
-	uint64_t bytes = 0;
-	uint32_t type;
+	u64 bytes = 0;
+	u32 type;
 
 	VFIO_ASSERT_GE(buf->len, offset);
 	*stream = (struct vfm_stream) {

@@ -124,7 +124,7 @@ long vfm_thread_set_state(void *arg)
 
 long vfm_thread_get_state(void *arg)
 {
-	uint32_t state;
+	u32 state;
 	int ret;
 
 	ret = __vfm_get_state(arg, &state);

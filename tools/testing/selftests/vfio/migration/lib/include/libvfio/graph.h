@@ -11,17 +11,17 @@
 #include <libvfio/migration.h>
 
 struct vfm_path {
-	uint32_t state[VFM_NR_STATES];	/* from the first to the last */
+	u32 state[VFM_NR_STATES];	/* from the first to the last */
 	unsigned int arcs;		/* 0: there is no path */
 };
 
-bool vfm_arc_exists(uint64_t flags, uint32_t from, uint32_t to);
+bool vfm_arc_exists(u64 flags, u32 from, u32 to);
 /* The arc returns a data fd. */
-bool vfm_arc_opens(uint32_t from, uint32_t to);
+bool vfm_arc_opens(u32 from, u32 to);
 /* The arc ends the session that belongs to @from. */
-bool vfm_arc_ends(uint32_t from, uint32_t to);
+bool vfm_arc_ends(u32 from, u32 to);
 /* The only shortest legal path between two different states. */
-struct vfm_path vfm_find_path(uint64_t flags, uint32_t from, uint32_t to);
+struct vfm_path vfm_find_path(u64 flags, u32 from, u32 to);
 
 #define vfm_for_each_arc(_flags, _from, _to)				\
 	for (_from = 0; _from < VFM_NR_STATES; _from++)			\

@@ -11,9 +11,6 @@
 #define SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_MIGRATION_H
 
 #include <poll.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/types.h>
 
 #include <linux/vfio.h>
@@ -39,19 +36,20 @@ struct vfm_device {
 	int fd;			/* the device, -1 while closed */
 	int group;		/* group path only, else -1 */
 	int container;		/* container or iommufd */
-	uint64_t flags;		/* VFIO_MIGRATION_*, valid since the first open */
+	u64 flags;		/* VFIO_MIGRATION_*, valid since the first open */
 	struct vfio_region_info bar[VFM_NR_BARS];
+	struct vfio_region_info config;
 	struct vfm_device *next;
 };
 
 /* A growing buffer that a stream is read into. */
 struct vfm_buf {
-	uint8_t *data;
+	u8 *data;
 	size_t len;
 	size_t size;
 };
 
-const char *vfm_state_name(uint32_t state);
+const char *vfm_state_name(u32 state);
 bool vfm_has_cdev(void);
 
 /* Opening and closing; a device that is open is closed first. */
@@ -65,26 +63,26 @@ static inline void vfm_reopen(struct vfm_device *dev)
 }
 
 /* The feature ioctl; @flags holds the index and GET, SET or PROBE. */
-int __vfm_feature(int fd, uint32_t flags, void *data, size_t len);
-int __vfm_feature_argsz(int fd, uint32_t flags, void *data, size_t len,
-			uint32_t argsz);
+int __vfm_feature(int fd, u32 flags, void *data, size_t len);
+int __vfm_feature_argsz(int fd, u32 flags, void *data, size_t len,
+			u32 argsz);
 
-int __vfm_get_state(struct vfm_device *dev, uint32_t *state);
-int __vfm_set_state(struct vfm_device *dev, uint32_t state, int *data_fd);
-int __vfm_migration_flags(struct vfm_device *dev, uint64_t *flags);
-int __vfm_data_size(struct vfm_device *dev, uint64_t *size);
+int __vfm_get_state(struct vfm_device *dev, u32 *state);
+int __vfm_set_state(struct vfm_device *dev, u32 state, int *data_fd);
+int __vfm_migration_flags(struct vfm_device *dev, u64 *flags);
+int __vfm_data_size(struct vfm_device *dev, u64 *size);
 int __vfm_precopy_info(int data_fd, struct vfio_precopy_info *info);
 int __vfm_reset(struct vfm_device *dev);
 
 #define vfm_get_state(_dev) ({						\
-	uint32_t __state = ~0U;						\
+	u32 __state = ~0U;						\
 									\
 	VFIO_ASSERT_EQ(__vfm_get_state(_dev, &__state), 0);		\
 	__state;							\
 })
 
 #define vfm_assert_state(_dev, _state) do {				\
-	uint32_t __want = (_state), __have = vfm_get_state(_dev);	\
+	u32 __want = (_state), __have = vfm_get_state(_dev);	\
 									\
 	VFIO_ASSERT_EQ(__have, __want, "in %s, not in %s",		\
 		       vfm_state_name(__have), vfm_state_name(__want));	\
@@ -92,7 +90,7 @@ int __vfm_reset(struct vfm_device *dev);
 
 /* Gives the data fd, or -1 if the transition has none. */
 #define vfm_set_state(_dev, _state) ({					\
-	uint32_t __to = (_state);					\
+	u32 __to = (_state);					\
 	int __data_fd = -2;						\
 	int __set_ret = __vfm_set_state(_dev, __to, &__data_fd);	\
 									\
@@ -109,7 +107,7 @@ int __vfm_reset(struct vfm_device *dev);
 } while (0)
 
 #define vfm_set_state_err(_dev, _state, _errno) do {			\
-	uint32_t __to = (_state);					\
+	u32 __to = (_state);					\
 	int __data_fd = -2;						\
 	int __set_ret = __vfm_set_state(_dev, __to, &__data_fd);	\
 									\
@@ -119,7 +117,7 @@ int __vfm_reset(struct vfm_device *dev);
 } while (0)
 
 #define vfm_data_size(_dev) ({						\
-	uint64_t __size = 0;						\
+	u64 __size = 0;						\
 									\
 	VFIO_ASSERT_EQ(__vfm_data_size(_dev, &__size), 0);		\
 	__size;								\
@@ -132,17 +130,17 @@ int __vfm_reset(struct vfm_device *dev);
  * state, or -1. ERROR is reached the way that any device must offer: leaving
  * RESUMING without a stream.
  */
-int vfm_enter(struct vfm_device *dev, uint32_t state);
+int vfm_enter(struct vfm_device *dev, u32 state);
 
 /* Whether the device has @state at all, from its capability flags. */
-bool vfm_supports(struct vfm_device *dev, uint32_t state);
-static inline bool vfm_in_saving_group(uint32_t state)
+bool vfm_supports(struct vfm_device *dev, u32 state);
+static inline bool vfm_in_saving_group(u32 state)
 {
 	return state == VFM_STOP_COPY || state == VFM_PRE_COPY ||
 	       state == VFM_PRE_COPY_P2P;
 }
 
-static inline bool vfm_has_session(uint32_t state)
+static inline bool vfm_has_session(u32 state)
 {
 	return vfm_in_saving_group(state) || state == VFM_RESUMING;
 }
@@ -155,7 +153,7 @@ short vfm_poll(int fd, short events, int timeout_ms);
 void vfm_nonblock(int fd, bool on);
 size_t vfm_fionread(int fd);
 /* Bytes of kernel memory that the session says it holds. */
-uint64_t vfm_session_holds(int fd);
+u64 vfm_session_holds(int fd);
 
 void vfm_buf_free(struct vfm_buf *buf);
 void *vfm_buf_room(struct vfm_buf *buf, size_t len);
@@ -189,13 +187,14 @@ int __vfm_restore(struct vfm_device *dev, const void *data, size_t len,
 	VFIO_ASSERT_EQ(__vfm_restore(_dev, (_buf)->data, (_buf)->len, _rng), 0)
 
 /* BAR access through the device fd; the length accessed or -errno. */
-ssize_t __vfm_bar_read(struct vfm_device *dev, int bar, uint64_t off, void *buf,
+ssize_t __vfm_bar_read(struct vfm_device *dev, int bar, u64 off, void *buf,
 		       size_t len);
-ssize_t __vfm_bar_write(struct vfm_device *dev, int bar, uint64_t off,
+ssize_t __vfm_bar_write(struct vfm_device *dev, int bar, u64 off,
 			const void *buf, size_t len);
-void vfm_bar_read(struct vfm_device *dev, int bar, uint64_t off, void *buf,
+void vfm_bar_read(struct vfm_device *dev, int bar, u64 off, void *buf,
 		  size_t len);
-void vfm_bar_write(struct vfm_device *dev, int bar, uint64_t off,
+void vfm_bar_write(struct vfm_device *dev, int bar, u64 off,
 		   const void *buf, size_t len);
+void vfm_config_read(struct vfm_device *dev, u64 off, void *buf, size_t len);
 
 #endif

@@ -41,20 +41,20 @@ struct vfm_device *vfm_create_small(const char *type);
 int __vfm_attr_write(struct vfm_device *dev, const char *name, const char *val);
 int __vfm_attr_read(struct vfm_device *dev, const char *name, char *buf,
 		    size_t len);
-void vfm_attr_set(struct vfm_device *dev, const char *name, uint64_t val);
-uint64_t vfm_attr_get(struct vfm_device *dev, const char *name);
+void vfm_attr_set(struct vfm_device *dev, const char *name, u64 val);
+u64 vfm_attr_get(struct vfm_device *dev, const char *name);
 void vfm_attr_string(struct vfm_device *dev, const char *name, char *buf,
 		     size_t len);
 /* The hash over everything that migrates; the device must not be running. */
-uint64_t vfm_state_hash(struct vfm_device *dev);
+u64 vfm_state_hash(struct vfm_device *dev);
 
 bool vfm_have_faults(struct vfm_device *dev);
 int __vfm_fault_write(struct vfm_device *dev, const char *line);
 /* @site: arc_fail, arc_broken or arc_stall. */
-void vfm_fault_arc(struct vfm_device *dev, const char *site, uint32_t from,
-		   uint32_t to, unsigned int nth, unsigned int count, int err);
+void vfm_fault_arc(struct vfm_device *dev, const char *site, u32 from,
+		   u32 to, unsigned int nth, unsigned int count, int err);
 unsigned int vfm_fault_fired(struct vfm_device *dev, const char *site,
-			     uint32_t from, uint32_t to);
+			     u32 from, u32 to);
 void vfm_fault_clear(struct vfm_device *dev);
 void vfm_fault_release(struct vfm_device *dev);
 

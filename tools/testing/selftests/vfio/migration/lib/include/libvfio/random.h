@@ -6,19 +6,18 @@
 #ifndef SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_RANDOM_H
 #define SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_RANDOM_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include <libvfio/types.h>
 
 struct vfm_rng {
-	uint64_t state;
+	u64 state;
 };
 
 /* The seed of this run; @salt keeps the users of one process apart. */
-struct vfm_rng vfm_rng(uint64_t salt);
-uint64_t vfm_random(struct vfm_rng *rng);
+struct vfm_rng vfm_rng(u64 salt);
+u64 vfm_random(struct vfm_rng *rng);
 
 /* Uniform in [0, n). */
-static inline uint64_t vfm_random_below(struct vfm_rng *rng, uint64_t n)
+static inline u64 vfm_random_below(struct vfm_rng *rng, u64 n)
 {
 	return n ? vfm_random(rng) % n : 0;
 }

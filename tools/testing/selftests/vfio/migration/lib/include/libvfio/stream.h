@@ -14,7 +14,7 @@ struct vfm_section {
 	size_t offset;		/* of its header in the stream */
 	size_t length;		/* header and payload */
 	struct vfio_mig_section_header *header;
-	uint8_t *payload;
+	u8 *payload;
 };
 
 /* A parsed stream; it points into the buffer that it was parsed from. */
@@ -25,7 +25,7 @@ struct vfm_stream {
 	size_t nr;		/* the end section is the last of them */
 };
 
-uint64_t vfm_xxh64(const void *data, size_t len);
+u64 vfm_xxh64(const void *data, size_t len);
 
 /*
  * Checks by the description in <linux/vfio_migration.h> all that can be checked

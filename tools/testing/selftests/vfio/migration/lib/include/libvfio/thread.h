@@ -8,7 +8,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,7 +58,7 @@ struct vfm_io {
 
 struct vfm_set {
 	struct vfm_device *dev;
-	uint32_t state;
+	u32 state;
 	int data_fd;		/* out */
 };
 

@@ -6,8 +6,7 @@
 #ifndef SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_UFFD_H
 #define SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_UFFD_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include <libvfio/types.h>
 
 struct vfm_uffd {
 	int fd;
