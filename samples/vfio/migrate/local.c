@@ -124,11 +124,13 @@ static void begin_streams(struct migration *m)
 static void predict(struct migration *m)
 {
 	uint64_t ns = now_ns() - m->precopy_ns, rest = 0, bytes = 0;
-	unsigned int i;
+	struct pair *p;
 
-	for (i = 0; i < m->nr; i++) {
-		rest += m->pairs[i].stream.rest;
-		bytes += m->pairs[i].stream.precopy_bytes;
+	for (p = m->pairs; p < m->pairs + m->nr; p++) {
+		rest += p->stream.rest;
+		bytes += p->stream.precopy_bytes;
+		if (p->stream.iterates)
+			p->phase_ns[PHASE_PRECOPY] = ns;
 	}
 	if (bytes)
 		m->predicted_ns = (double)rest / bytes * ns;
@@ -157,6 +159,8 @@ static int precopy(struct migration *m)
 	}
 	m->switching = true;
 	predict(m);
+	if (!ret)
+		report_switch(m);
 	return ret;
 }
 

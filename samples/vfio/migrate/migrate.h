@@ -96,6 +96,7 @@ struct job {
 	int (*fn)(struct job *job);
 	uint32_t target;
 	unsigned int worker;
+	bool stuck;		/* not even a reset helped */
 	struct failure fail;
 	uint64_t start_ns;
 	uint64_t end_ns;
@@ -315,6 +316,7 @@ int report_json(struct migration *m);
 void report_table(struct migration *m);
 void report_failure(const struct migration *m);
 void report_progress(struct migration *m);
+void report_switch(const struct migration *m);
 struct json_object;
 int json_write(FILE *f, const char *name, struct json_object *o);
 

@@ -40,6 +40,16 @@ static uint64_t total_bytes(const struct migration *m)
 	return bytes;
 }
 
+static uint64_t total_rest(const struct migration *m)
+{
+	uint64_t rest = 0;
+	unsigned int i;
+
+	for (i = 0; i < m->nr; i++)
+		rest += m->pairs[i].stream.rest;
+	return rest;
+}
+
 static double downtime_ms(uint64_t from, uint64_t to)
 {
 	return to > from ? ns_to_ms(to - from) : 0;
@@ -54,9 +64,8 @@ void report_failure(const struct migration *m)
 /* At most one line a second. */
 void report_progress(struct migration *m)
 {
-	uint64_t now = now_ns(), bytes, rest = 0;
+	uint64_t now = now_ns(), bytes;
 	char a[16], b[16], c[16];
-	unsigned int i;
 
 	if (!m->opt->progress)
 		return;
@@ -65,15 +74,24 @@ void report_progress(struct migration *m)
 	if (now - m->progress_ns < NSEC_PER_SEC)
 		return;
 	bytes = total_bytes(m);
-	for (i = 0; i < m->nr; i++)
-		rest += m->pairs[i].stream.rest;
 	say("%6.1f s  %-9s  moved %10s  %10s/s  rest %10s",
 	    (double)(now - m->start_ns) / NSEC_PER_SEC, phase_name(m->phase),
 	    size_str(bytes, a),
 	    size_str((double)(bytes - m->progress_bytes) * NSEC_PER_SEC /
-		     (now - m->progress_ns), b), size_str(rest, c));
+		     (now - m->progress_ns), b), size_str(total_rest(m), c));
 	m->progress_ns = now;
 	m->progress_bytes = bytes;
+}
+
+/* The last word before the devices stop. */
+void report_switch(const struct migration *m)
+{
+	char a[16];
+
+	if (m->opt->progress)
+		say("%6.1f s  switching, %s to go, expected downtime %.1f ms and what the devices themselves need",
+		    (double)(now_ns() - m->start_ns) / NSEC_PER_SEC,
+		    size_str(total_rest(m), a), ns_to_ms(m->predicted_ns));
 }
 
 void report_table(struct migration *m)
@@ -81,6 +99,8 @@ void report_table(struct migration *m)
 	char a[16], b[16];
 	unsigned int i;
 
+	if (m->json == stdout)
+		return;
 	printf("%-36s %-36s %10s %10s %6s %12s\n", "source", "destination",
 	       "pre-copy", "stop-copy", "rounds", "downtime");
 	for (i = 0; i < m->nr; i++) {

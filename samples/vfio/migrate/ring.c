@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "migrate.h"
 
@@ -170,8 +171,11 @@ static void complete(struct migration *m, uint64_t data, int res)
 		p->stream.drained_ns = now_ns();
 }
 
-/* Submits what was prepared, waits for a completion, a tick or a signal. */
-static int engine_wait(struct migration *m, bool interruptible)
+/*
+ * Submits what was prepared, waits for a completion, a tick or a signal. If
+ * the ring itself fails there is nothing to wake us but the clock.
+ */
+static void engine_wait(struct migration *m, bool interruptible)
 {
 	struct __kernel_timespec ts = { .tv_nsec = TICK_NS };
 	sigset_t *mask = interruptible ? (sigset_t *)signals_open() : NULL;
@@ -187,9 +191,11 @@ static int engine_wait(struct migration *m, bool interruptible)
 	}
 	io_uring_cq_advance(ring, nr);
 	if (ret >= 0 || ret == -ETIME || ret == -EINTR || ret == -EBUSY)
-		return 0;
-	return fail_at(&m->fail, "all devices", -ret, "io_uring", "%s",
-		       strerror(-ret));
+		return;
+	fail_at(&m->fail, "all devices", -ret, "io_uring", "%s",
+		strerror(-ret));
+	clock_nanosleep(CLOCK_MONOTONIC, 0,
+			&(struct timespec){ .tv_nsec = TICK_NS }, NULL);
 }
 
 static void tick(struct migration *m)
@@ -226,8 +232,7 @@ int engine_run(struct migration *m, bool (*done)(struct migration *m),
 			pump(m);
 		}
 		arm_wake(m);
-		if (engine_wait(m, interruptible) && !interruptible)
-			return -m->fail.err;
+		engine_wait(m, interruptible);
 		reap_jobs(m);
 		tick(m);
 	}

@@ -57,7 +57,8 @@ static int back_job(struct job *job)
 
 	if (!set_twice_job(job))
 		return 0;
-	device_reset(job->dev, &reset);
+	if (device_reset(job->dev, &reset))
+		job->stuck = true;
 	return -job->fail.err;
 }
 
@@ -78,7 +79,8 @@ static void add(char *out, size_t size, const char *text)
 }
 
 /* Jobs that failed and what it means, into the one line. */
-static unsigned int add_failed(struct migration *m, const char *what)
+static unsigned int add_failed(struct migration *m, const char *what,
+			       const char *stuck)
 {
 	unsigned int i, nr = 0;
 	char text[256];
@@ -87,7 +89,7 @@ static unsigned int add_failed(struct migration *m, const char *what)
 		if (!m->jobs[i].fail.set)
 			continue;
 		snprintf(text, sizeof(text), "%s %s", m->jobs[i].dev->name,
-			 what);
+			 m->jobs[i].stuck ? stuck : what);
 		add(m->outcome, sizeof(m->outcome), text);
 		nr++;
 	}
@@ -97,17 +99,21 @@ static unsigned int add_failed(struct migration *m, const char *what)
 void rollback(struct migration *m)
 {
 	enum phase phase = m->phase;
+	unsigned int lost;
 
 	m->rolling_back = true;
 	engine_quiesce(m);
 	m->outcome[0] = '\0';
 	run_jobs(m, PHASE_RESET, reset_destination, 0);
-	if (!add_failed(m, "could not be reset"))
+	if (!add_failed(m, "could not be reset", ""))
 		add(m->outcome, sizeof(m->outcome),
 		    "the destinations were reset");
 	run_jobs(m, PHASE_RESET, source_to_p2p, 0);
 	run_jobs(m, PHASE_RESET, source_back, 0);
-	if (!add_failed(m, "could not go back and was reset: its state is lost"))
-		add(m->outcome, sizeof(m->outcome), "the sources run on");
+	lost = add_failed(m, "could not go back and was reset: its state is lost",
+			  "could neither go back nor be reset");
+	if (lost < m->nr)
+		add(m->outcome, sizeof(m->outcome),
+		    lost ? "the other sources run on" : "the sources run on");
 	m->phase = phase;
 }
