@@ -20,8 +20,11 @@ static volatile sig_atomic_t child;
 
 static void forward(int sig)
 {
+	int err = errno;
+
 	if (child > 0)
 		kill(child, sig);
+	errno = err;
 }
 
 static void give_up(const struct failure *fail)

@@ -9,7 +9,7 @@
 
 #include "migrate.h"
 
-static volatile sig_atomic_t caught;
+static _Atomic int caught;	/* lock-free, so a handler may set it */
 static sigset_t open_mask;
 
 static void on_signal(int sig)
