@@ -98,7 +98,7 @@ static struct migsim_attr migsim_attr_##_name = {			\
 
 /* Long enough for any test, short enough for all arithmetic. */
 #define MIGSIM_LATENCY_MAX	(3600ULL * USEC_PER_SEC)
-#define MIGSIM_RATE_MAX		BIT_ULL(40)
+#define MIGSIM_RATE_MAX		BIT_ULL(32)
 
 MIGSIM_ATTR(state_size, MIGSIM_AT(state_size), 0, MIGSIM_STATE_MAX, PAGE_SIZE);
 MIGSIM_ATTR(seed, MIGSIM_AT(seed), 0, U64_MAX, 1);

@@ -6,6 +6,7 @@
  * brings it back to the pattern of its configured seed.
  */
 #include <linux/mdev.h>
+#include <linux/memcontrol.h>
 #include <linux/uaccess.h>
 
 #include "migsim.h"
@@ -47,8 +48,10 @@ static int migsim_open(struct vfio_device *vdev)
 
 	mutex_lock(&sim->config_lock);
 	ret = migsim_migration_open(sim);
-	if (!ret)
+	if (!ret) {
 		sim->open = true;
+		sim->memcg = get_mem_cgroup_from_mm(current->mm);
+	}
 	mutex_unlock(&sim->config_lock);
 	if (ret)
 		return ret;
@@ -66,6 +69,8 @@ static void migsim_close(struct vfio_device *vdev)
 	migsim_migration_close(sim);
 	migsim_workload_stop(sim);
 	mutex_lock(&sim->config_lock);
+	mem_cgroup_put(sim->memcg);
+	sim->memcg = NULL;
 	sim->open = false;
 	mutex_unlock(&sim->config_lock);
 }

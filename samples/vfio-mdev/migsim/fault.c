@@ -7,7 +7,8 @@
  *	site arg nth count errno
  *
  * meaning: from the nth time on that the site is passed with that argument, and
- * then count times (0: for ever), something goes wrong. Sites:
+ * then count times (0: for ever), something goes wrong. The first rule that fires
+ * hides the passage from those after it. Sites:
  *
  *	arc_fail FROM->TO	the arc fails with errno, nothing changed
  *	arc_broken FROM->TO	the arc fails with errno, the device is unusable

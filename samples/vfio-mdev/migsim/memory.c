@@ -72,7 +72,7 @@ static bool migsim_pattern_equal(u64 seed, unsigned long index, const u64 *page)
  */
 void migsim_memory_init(struct migsim_dev *sim)
 {
-	xa_init(&sim->memory.pages);
+	xa_init_flags(&sim->memory.pages, XA_FLAGS_ACCOUNT);
 	sim->memory.nr_pages = sim->config.state_size >> PAGE_SHIFT;
 	sim->memory.seed = sim->config.seed;
 }

@@ -93,6 +93,8 @@ static void migsim_move(struct migsim_dev *sim,
 {
 	if (migsim_is_running(from) && !migsim_is_running(to))
 		migsim_workload_stop(sim);
+	if (from == VFIO_DEVICE_STATE_STOP_COPY)
+		migsim_track(sim, false);
 	if (to == VFIO_DEVICE_STATE_STOP_COPY)
 		migsim_enter_stop_copy(sim, from);
 	if (to == VFIO_DEVICE_STATE_RESUMING)

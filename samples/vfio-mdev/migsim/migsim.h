@@ -2,10 +2,10 @@
 /*
  * migsim: a migratable PCI device made of software
  *
- * Locks, outermost first: the migration core's state_mutex, which callbacks of
- * migration.c run under; then one of
+ * Locks, outermost first:
  *
  *  migsim_dev.config_lock	attributes against open
+ *  the migration core's state_mutex, which callbacks of migration.c run under
  *  migsim_dev.memory_lock	the device itself: memory, registers, what is
  *				dirty, whether it runs
  *  migsim_faults.lock		the fault rules
@@ -32,6 +32,7 @@
 struct dentry;
 struct device;
 struct mdev_device;
+struct mem_cgroup;
 struct seq_file;
 
 /* Largest device memory. The pattern makes it cheap, BAR sizes limit it. */
@@ -148,6 +149,7 @@ struct migsim_type {
  * @config_lock: protects @config and @open
  * @config: fixed while open
  * @open: between open_device and close_device
+ * @memcg: of the opener, who pays for what the workload writes; while open
  * @memory_lock: protects @memory and @pci_config
  * @memory: the state
  * @pci_config: config space
@@ -167,6 +169,7 @@ struct migsim_dev {
 	struct mutex config_lock;
 	struct migsim_config config;
 	bool open;
+	struct mem_cgroup *memcg;
 
 	/* the state, and whether it may change */
 	struct mutex memory_lock;

@@ -7,6 +7,7 @@
  * dirty dirty_rate bytes of pages a second.
  */
 #include <linux/mm.h>
+#include <linux/sched/mm.h>
 
 #include "migsim.h"
 
@@ -14,6 +15,9 @@
 
 /* After a pause, a workload does not make up for more than this. */
 #define MIGSIM_BEHIND_MS	250
+
+/* The memory is locked for so many writes at most. */
+#define MIGSIM_TICK_WRITES	16384
 
 static void migsim_workload_write(struct migsim_dev *sim)
 {
@@ -37,6 +41,8 @@ static u64 migsim_workload_due(struct migsim_dev *sim)
 	sim->worked = now;
 	sim->owed += div_u64(rate, USEC_PER_MSEC) * us / MSEC_PER_SEC;
 
+	sim->owed = min_t(u64, sim->owed, MIGSIM_TICK_WRITES << PAGE_SHIFT);
+
 	return sim->owed >> PAGE_SHIFT;
 }
 
@@ -45,9 +51,11 @@ static void migsim_workload_func(struct work_struct *work)
 	struct migsim_dev *sim = container_of(to_delayed_work(work),
 					      struct migsim_dev, workload);
 	struct migsim_memory *memory = &sim->memory;
+	struct mem_cgroup *old;
 	bool running, dirty;
 	u64 due;
 
+	old = set_active_memcg(sim->memcg);
 	mutex_lock(&sim->memory_lock);
 	running = memory->running;
 	for (due = running ? migsim_workload_due(sim) : 0; due; due--) {
@@ -56,6 +64,7 @@ static void migsim_workload_func(struct work_struct *work)
 	}
 	dirty = memory->nr_dirty;
 	mutex_unlock(&sim->memory_lock);
+	set_active_memcg(old);
 
 	if (dirty)
 		vfio_mig_kick(sim->mig);
