@@ -86,14 +86,16 @@ struct vfio_mig_precopy {
  *	what it was before STOP -> RESUMING.
  * @save: produce the next section of the stream, or part of the work for it.
  *	Called in the saving states with room for one section. Returns
- *	&enum vfio_mig_progress or a negative errno, which the reader gets for good.
+ *	&enum vfio_mig_progress or one of -EINVAL, -EIO, -ENOMEM, which the reader
+ *	gets for good.
  *	Must be bounded: it never sleeps for latency or room.
  * @load: consume one complete, checked section. Content is still untrusted: the
  *	checksum proves transport, not intent. Returns VFIO_MIG_MORE, VFIO_MIG_IDLE
  *	or one of -EINVAL, -EIO, -ENOMEM, which refuses the whole stream (B9).
  *	What it applies must be undone by reset().
  * @reset: bring the device into the state it has after power on, RUNNING. Cannot
- *	fail. Follows VFIO_DEVICE_RESET and errors that reset clears (A6).
+ *	fail. Follows VFIO_DEVICE_RESET and errors that reset clears (A6). May run
+ *	under memory_lock (PCI).
  * @data_size: bytes that save() would produce if the device stopped now (B8).
  *	Called in any state.
  * @precopy_info: fill @info, zeroed before. Mandatory with PRE_COPY.
@@ -120,8 +122,8 @@ struct vfio_mig_ops {
  * @version: version of the driver's state format that this device writes
  * @min_version: oldest version that it reads; others are refused with ESTALE
  * @nr_types: section types in use are 0 to @nr_types - 1 (B9)
- * @window: bytes of memory that a session may hold, 64 KiB to 1 GiB, rounded
- *	down to pages; 0 for the default of 4 MiB (B6)
+ * @window: bytes of memory that a session may hold, 64 KiB (and four pages) to
+ *	1 GiB, rounded down to pages; 0 for the default of 4 MiB (B6)
  * @no_poll: hide poll() from user space, to test a client's fallback (C2)
  * @no_nowait: hide non-blocking attempts (IOCB_NOWAIT) likewise (C2)
  */

@@ -41,7 +41,8 @@ struct vfio_mig_walk {
 };
 
 /**
- * vfio_mig_aborted - has a reset come that is not carried out yet
+ * vfio_mig_aborted - has a reset come that is not carried out yet, or the last
+ *	close
  * @mig: device
  *
  * Context: any. For arcs that poll their hardware.
@@ -49,7 +50,7 @@ struct vfio_mig_walk {
  */
 bool vfio_mig_aborted(struct vfio_mig *mig)
 {
-	return READ_ONCE(mig->reset_pending);
+	return READ_ONCE(mig->reset_pending) || !READ_ONCE(mig->open);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_aborted);
 
@@ -66,7 +67,7 @@ static void vfio_mig_publish(struct vfio_mig *mig,
 			     struct vfio_mig_session *session)
 {
 	spin_lock_irq(&mig->reset_lock);
-	if (!mig->reset_pending) {
+	if (mig->open && !mig->reset_pending) {
 		kref_get(&session->ref);
 		mig->session = session;
 	}
@@ -84,8 +85,13 @@ static void vfio_mig_discard(struct vfio_mig_session *session)
 	fput(session->file);
 }
 
-static void vfio_mig_enter_error(struct vfio_mig *mig)
+/**
+ * vfio_mig_enter_error - only a reset helps now
+ * @mig: device; state_mutex is held
+ */
+void vfio_mig_enter_error(struct vfio_mig *mig)
 {
+	lockdep_assert_held(&mig->state_mutex);
 	WRITE_ONCE(mig->state, VFIO_DEVICE_STATE_ERROR);
 	vfio_mig_session_detach(mig);
 }
@@ -146,6 +152,8 @@ static int vfio_mig_do_arc(struct vfio_mig *mig, enum vfio_device_mig_state to,
 	if (ret) {
 		if (session)
 			vfio_mig_discard(session);
+		else if (mig->state == VFIO_DEVICE_STATE_RESUMING)
+			vfio_mig_load_resume(mig->session);
 		return ret;
 	}
 	vfio_mig_entered(mig, to);
@@ -269,7 +277,7 @@ void vfio_mig_withdraw(struct vfio_mig_session *session)
 
 	if (vfio_mig_ended(session) || vfio_mig_begin(mig))
 		return;
-	if (mig->session == session)
+	if (mig->session == session && !vfio_mig_ended(session))
 		vfio_mig_walk_back(mig, session->undo);
 	vfio_mig_unlock(mig);
 }
@@ -358,7 +366,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_wait_mode);
  * vfio_mig_wait_over - is there no point in sleeping on
  * @mig: device
  *
- * Return: -ECANCELED if a reset came, else 0.
+ * Return: -ECANCELED if a reset or the last close came, else 0.
  */
 int vfio_mig_wait_over(struct vfio_mig *mig)
 {

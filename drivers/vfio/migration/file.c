@@ -124,11 +124,16 @@ static int vfio_mig_get_precopy(struct vfio_mig_session *session,
 		ret = -EINVAL;
 	} else {
 		mig->ops->precopy_info(mig, info);
+		/* If the driver's kick is still on its way, be the first. */
+		if (info->initial || info->dirty)
+			set_bit(VFIO_MIG_KICKED, &session->flags);
 		spin_lock_irq(&session->lock);
 		info->initial += session->save.unread_initial;
 		info->dirty += session->save.unread_later;
 		spin_unlock_irq(&session->lock);
 	}
+	if (test_bit(VFIO_MIG_KICKED, &session->flags))
+		vfio_mig_session_work(session);
 	vfio_mig_unlock(mig);
 
 	return ret;

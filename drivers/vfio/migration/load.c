@@ -25,11 +25,7 @@ void vfio_mig_load_init(struct vfio_mig_session *session)
 	INIT_LIST_HEAD(&session->load.sections);
 }
 
-/**
- * vfio_mig_section_free - free a section and its payload
- * @section: section, or NULL
- */
-void vfio_mig_section_free(struct vfio_mig_section *section)
+static void vfio_mig_section_free(struct vfio_mig_section *section)
 {
 	unsigned int i;
 
@@ -72,6 +68,7 @@ void vfio_mig_load_purge(struct vfio_mig_session *session)
 		section = vfio_mig_load_pop(&session->load);
 		spin_unlock_irq(&session->lock);
 		vfio_mig_section_free(section);
+		cond_resched();
 	} while (section);
 }
 
@@ -183,19 +180,11 @@ static int vfio_mig_load_call(struct vfio_mig_session *session,
 	/* As in vfio_mig_save_produce(). */
 	if (mutex_lock_killable(&mig->state_mutex))
 		return -EINTR;
-	if (mig->session == session && !vfio_mig_ended(session)) {
-		clear_bit(VFIO_MIG_KICKED, &session->flags);
+	if (mig->session == session && !vfio_mig_ended(session))
 		ret = mig->ops->load(mig, &source);
-	}
 	vfio_mig_unlock(mig);
 
 	return ret;
-}
-
-/* What a driver may say of the data; anything else would be misunderstood. */
-static int vfio_mig_load_errno(int err)
-{
-	return err == -EINVAL || err == -ENOMEM ? err : -EIO;
 }
 
 static int vfio_mig_load_driver(struct vfio_mig_session *session,
@@ -209,7 +198,7 @@ static int vfio_mig_load_driver(struct vfio_mig_session *session,
 		return VFIO_MIG_MORE;
 	ret = vfio_mig_load_call(session, section);
 	if (ret < 0 && !vfio_mig_ended(session))
-		return vfio_mig_session_fail(session, vfio_mig_load_errno(ret),
+		return vfio_mig_session_fail(session, vfio_mig_driver_errno(ret),
 					     "the driver refused section %llu",
 					     le64_to_cpu(section->header.sequence));
 	return ret;
@@ -304,16 +293,11 @@ static int vfio_mig_load_drain(struct vfio_mig *mig,
 			       struct vfio_mig_session *session)
 {
 	unsigned long reset_count = mig->reset_count;
-	bool unwinding = mig->unwinding;
 	int ret;
 
 	vfio_mig_set_busy(mig);
-	if (unwinding)
-		ret = wait_event_killable(session->wait,
-					  vfio_mig_load_drained(session));
-	else
-		ret = wait_event_interruptible(session->wait,
-					       vfio_mig_load_drained(session));
+	ret = wait_event_interruptible(session->wait,
+				       vfio_mig_load_drained(session));
 	vfio_mig_clear_busy(mig);
 	if (vfio_mig_aborted(mig) || mig->reset_count != reset_count)
 		return -ECANCELED;
@@ -336,7 +320,7 @@ static int vfio_mig_load_verdict(struct vfio_mig_session *session)
 	return error;
 }
 
-/* Has anything come that would have to be judged? */
+/* Nobody got the fd, so nothing came that would have to be judged. */
 static bool vfio_mig_load_untouched(const struct vfio_mig_session *session)
 {
 	return !test_bit(VFIO_MIG_DELIVERED, &session->flags) &&
@@ -367,14 +351,21 @@ int vfio_mig_load_finish(struct vfio_mig *mig)
 	ret = vfio_mig_load_drain(mig, session);
 	if (!ret) {
 		ret = vfio_mig_load_verdict(session);
-		if (ret) {
-			WRITE_ONCE(mig->state, VFIO_DEVICE_STATE_ERROR);
-			vfio_mig_session_detach(mig);
-		}
+		if (ret)
+			vfio_mig_enter_error(mig);
 	}
 	if (ret == -EINTR)
-		vfio_mig_load_set_ending(session, false);
+		vfio_mig_load_resume(session);
 	vfio_mig_session_put(session);
 
 	return ret;
+}
+
+/**
+ * vfio_mig_load_resume - the device is still in RESUMING after all
+ * @session: current session
+ */
+void vfio_mig_load_resume(struct vfio_mig_session *session)
+{
+	vfio_mig_load_set_ending(session, false);
 }

@@ -39,6 +39,11 @@ void vfio_mig_put(struct vfio_mig *mig)
 	kref_put(&mig->ref, vfio_mig_release);
 }
 
+static bool vfio_mig_occupied(const struct vfio_mig *mig)
+{
+	return READ_ONCE(mig->busy) || READ_ONCE(mig->bus_reset);
+}
+
 /**
  * vfio_mig_begin - lock a device that no transition is under way on
  * @mig: device
@@ -53,10 +58,10 @@ int vfio_mig_begin(struct vfio_mig *mig)
 		if (mutex_lock_killable(&mig->state_mutex))
 			return -EINTR;
 		vfio_mig_run_reset(mig);
-		if (!mig->busy)
+		if (!vfio_mig_occupied(mig))
 			return 0;
 		vfio_mig_unlock(mig);
-		if (wait_event_killable(mig->wait, !READ_ONCE(mig->busy)))
+		if (wait_event_killable(mig->wait, !vfio_mig_occupied(mig)))
 			return -EINTR;
 	}
 }
@@ -124,7 +129,7 @@ static int vfio_mig_get_data_size(struct vfio_device *vdev,
 		return ret;
 	bytes = mig->ops->data_size(mig);
 	session = mig->session;
-	if (session && session->saving) {
+	if (session && session->saving && !vfio_mig_ended(session)) {
 		spin_lock_irq(&session->lock);
 		bytes += session->save.unread_initial +
 			 session->save.unread_later;
@@ -242,10 +247,10 @@ int vfio_mig_open(struct vfio_mig *mig, const struct vfio_mig_config *config)
 	if (!ret) {
 		WRITE_ONCE(mig->state, VFIO_DEVICE_STATE_RUNNING);
 		spin_lock_irq(&mig->reset_lock);
-		mig->open = true;
+		WRITE_ONCE(mig->open, true);
 		spin_unlock_irq(&mig->reset_lock);
 	}
-	mutex_unlock(&mig->state_mutex);
+	vfio_mig_unlock(mig);
 
 	return ret;
 }
@@ -264,14 +269,18 @@ EXPORT_SYMBOL_GPL(vfio_mig_open);
 void vfio_mig_close(struct vfio_mig *mig)
 {
 	struct vfio_mig_session *session;
+	bool reset;
 
 	spin_lock_irq(&mig->reset_lock);
-	mig->open = false;
-	mig->reset_pending = false;
+	WRITE_ONCE(mig->open, false);
+	reset = mig->reset_pending;
+	WRITE_ONCE(mig->reset_pending, false);
+	WRITE_ONCE(mig->bus_reset, false);
 	session = mig->session;
 	if (session)
 		kref_get(&session->ref);
 	spin_unlock_irq(&mig->reset_lock);
+	wake_up_all(&mig->wait);
 
 	if (session) {
 		vfio_mig_session_end(session);
@@ -282,7 +291,7 @@ void vfio_mig_close(struct vfio_mig *mig)
 
 	mutex_lock(&mig->state_mutex);
 	vfio_mig_session_detach(mig);
-	if (mig->state == VFIO_DEVICE_STATE_ERROR ||
+	if (reset || mig->state == VFIO_DEVICE_STATE_ERROR ||
 	    mig->state == VFIO_DEVICE_STATE_RESUMING)
 		mig->ops->reset(mig);
 	WRITE_ONCE(mig->state, VFIO_DEVICE_STATE_STOP);

@@ -13,12 +13,14 @@
  * no lock held, by whoever owns the session's slot. memory_lock is not taken
  * inside (2) and (3); a driver may take it for reading inside (1). Since reset
  * comes under memory_lock (PCI), its first step takes (3) alone, and its second
- * only tries (1): whoever holds (1) then runs the reset before letting go.
+ * only tries (1): whoever holds (1) then runs the reset before letting go. A
+ * driver's reset() may therefore run under memory_lock and must not take it.
  *
  * A transition that has to wait for the worker (the load that RESUMING -> STOP
  * completes) drops (1) meanwhile, as the worker needs it, and holds the device
  * with vfio_mig.busy instead: transitions and queries wait for !busy, the worker
- * and reset do not.
+ * and reset do not. Arcs that run when the device is closed (vfio_mig_withdraw()
+ * raced with the last close) are aborted like those that a reset finds.
  *
  * Lifetimes: struct vfio_mig is counted apart from the vfio_device, which goes
  * away under open data fds. A session holds a reference to struct vfio_mig; the
@@ -51,7 +53,7 @@ struct seq_file;
  */
 #define VFIO_MIG_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
-#define VFIO_MIG_WINDOW_MIN	SZ_64K
+#define VFIO_MIG_WINDOW_MIN	max_t(size_t, SZ_64K, 4 * PAGE_SIZE)
 #define VFIO_MIG_WINDOW_MAX	SZ_1G
 #define VFIO_MIG_WINDOW_DEFAULT	SZ_4M
 
@@ -87,6 +89,8 @@ struct seq_file;
  * @reset_lock: protects the members below
  * @open: between vfio_mig_open() and vfio_mig_close()
  * @reset_pending: a reset was asked for and not done yet
+ * @bus_reset: between vfio_mig_reset_prepare() and vfio_mig_reset_done(), when
+ *	the device is not to be touched
  * @session: the current one, which counts as one reference; also written only
  *	under @state_mutex
  */
@@ -112,6 +116,7 @@ struct vfio_mig {
 	spinlock_t reset_lock;
 	bool open;
 	bool reset_pending;
+	bool bus_reset;
 	struct vfio_mig_session *session;
 };
 
@@ -125,8 +130,8 @@ struct vfio_mig {
  */
 struct vfio_mig_chunk {
 	struct page *page;
-	u16 offset;
-	u16 length;
+	u32 offset;
+	u32 length;
 	bool payload;
 	bool initial;
 };
@@ -211,7 +216,7 @@ struct vfio_mig_save {
 /**
  * struct vfio_mig_section - a section on its way in
  * @node: in &vfio_mig_load.sections
- * @header: checked, and in the machine's byte order where it matters
+ * @header: checked, little endian
  * @filled: payload bytes accepted
  * @checked: payload's checksum was found right
  * @pages: the payload, allocated as it comes
@@ -347,6 +352,12 @@ static inline struct vfio_mig *vfio_mig_from_vdev(struct vfio_device *vdev)
 			    struct vfio_mig, vfio_ops);
 }
 
+static inline struct vfio_mig_chunk *
+vfio_mig_chunk_at(const struct vfio_mig_save *save, unsigned long index)
+{
+	return &save->ring[index & (save->ring_size - 1)];
+}
+
 static inline bool vfio_mig_ended(const struct vfio_mig_session *session)
 {
 	return test_bit(VFIO_MIG_ENDED, &session->flags);
@@ -375,6 +386,7 @@ bool vfio_mig_arc_ends(enum vfio_device_mig_state from,
 struct file *vfio_mig_set_state(struct vfio_device *vdev,
 				enum vfio_device_mig_state target);
 void vfio_mig_withdraw(struct vfio_mig_session *session);
+void vfio_mig_enter_error(struct vfio_mig *mig);
 
 /* reset.c */
 void vfio_mig_unlock(struct vfio_mig *mig);
@@ -388,7 +400,7 @@ void vfio_mig_session_end(struct vfio_mig_session *session);
 void vfio_mig_session_detach(struct vfio_mig *mig);
 void vfio_mig_session_work(struct vfio_mig_session *session);
 void vfio_mig_session_purge(struct vfio_mig_session *session);
-void vfio_mig_session_idle(struct vfio_mig_session *session);
+int vfio_mig_driver_errno(int err);
 __printf(3, 4)
 int vfio_mig_session_fail(struct vfio_mig_session *session, int err,
 			  const char *fmt, ...);
@@ -436,15 +448,17 @@ void vfio_mig_load_init(struct vfio_mig_session *session);
 void vfio_mig_load_purge(struct vfio_mig_session *session);
 void vfio_mig_load_work(struct vfio_mig_session *session);
 int vfio_mig_load_finish(struct vfio_mig *mig);
+void vfio_mig_load_resume(struct vfio_mig_session *session);
 int vfio_mig_load_ready(struct vfio_mig_session *session);
 __poll_t vfio_mig_load_poll(struct vfio_mig_session *session);
 ssize_t vfio_mig_load_write(struct vfio_mig_session *session,
 			    struct iov_iter *from);
-void vfio_mig_section_free(struct vfio_mig_section *section);
+
+/* What a section counts against the window: an empty one is not for nothing. */
 static inline unsigned int
 vfio_mig_section_pages(const struct vfio_mig_section *section)
 {
-	return DIV_ROUND_UP(le32_to_cpu(section->header.length), PAGE_SIZE);
+	return DIV_ROUND_UP(le32_to_cpu(section->header.length), PAGE_SIZE) ?: 1;
 }
 
 #endif /* _VFIO_MIGRATION_PRIVATE_H */

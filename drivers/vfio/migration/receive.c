@@ -119,8 +119,11 @@ static int vfio_mig_load_begin(struct vfio_mig_session *session)
 {
 	struct vfio_mig_load *load = &session->load;
 	struct vfio_mig_section *section;
+	struct mem_cgroup *old;
 
+	old = set_active_memcg(session->memcg);
 	section = kzalloc(sizeof(*section), VFIO_MIG_GFP);
+	set_active_memcg(old);
 	if (!section)
 		return vfio_mig_session_fail(session, -ENOMEM, "no memory");
 	section->header = load->header.section;

@@ -13,13 +13,19 @@
  *    the mutex, the holder does it before letting go (vfio_mig_unlock()); since
  *    the holder sleeps in no user memory, it is bound to.
  *
+ * A reset by the bus takes time, in which nobody may touch the device: between
+ * reset_prepare and reset_done, step 2 waits, and so do transitions.
+ *
  * So that no reset is lost between the holder's last look and its unlock, the
  * unlock is made under reset_lock.
  */
 #include "private.h"
 
-/* Step 1. Return: false if the device is not open. */
-static bool vfio_mig_ask_reset(struct vfio_mig *mig)
+/*
+ * Step 1. @bus says whether the bus has the device from here on.
+ * Return: false if the device is not open.
+ */
+static bool vfio_mig_ask_reset(struct vfio_mig *mig, bool bus)
 {
 	unsigned long flags;
 	bool open;
@@ -28,6 +34,7 @@ static bool vfio_mig_ask_reset(struct vfio_mig *mig)
 	open = mig->open;
 	if (open) {
 		WRITE_ONCE(mig->reset_pending, true);
+		WRITE_ONCE(mig->bus_reset, bus);
 		if (mig->session)
 			vfio_mig_session_end(mig->session);
 	}
@@ -36,6 +43,13 @@ static bool vfio_mig_ask_reset(struct vfio_mig *mig)
 		wake_up_all(&mig->wait);
 
 	return open;
+}
+
+static bool vfio_mig_reset_due(const struct vfio_mig *mig)
+{
+	lockdep_assert_held(&mig->reset_lock);
+
+	return mig->reset_pending && !mig->bus_reset;
 }
 
 /**
@@ -47,19 +61,18 @@ static bool vfio_mig_ask_reset(struct vfio_mig *mig)
 bool vfio_mig_run_reset(struct vfio_mig *mig)
 {
 	unsigned long flags;
-	bool pending;
+	bool due;
 
 	lockdep_assert_held(&mig->state_mutex);
-	if (!vfio_mig_aborted(mig))
-		return false;
-	vfio_mig_session_detach(mig);
 	spin_lock_irqsave(&mig->reset_lock, flags);
-	pending = mig->reset_pending;
-	WRITE_ONCE(mig->reset_pending, false);
+	due = vfio_mig_reset_due(mig);
+	if (due)
+		WRITE_ONCE(mig->reset_pending, false);
 	spin_unlock_irqrestore(&mig->reset_lock, flags);
-	if (!pending)
+	if (!due)
 		return false;
 
+	vfio_mig_session_detach(mig);
 	mig->ops->reset(mig);
 	mig->reset_count++;
 	WRITE_ONCE(mig->state, VFIO_DEVICE_STATE_RUNNING);
@@ -78,7 +91,7 @@ void vfio_mig_unlock(struct vfio_mig *mig)
 	for (;;) {
 		vfio_mig_run_reset(mig);
 		spin_lock_irqsave(&mig->reset_lock, flags);
-		if (!mig->reset_pending)
+		if (!vfio_mig_reset_due(mig))
 			break;
 		spin_unlock_irqrestore(&mig->reset_lock, flags);
 	}
@@ -96,7 +109,7 @@ void vfio_mig_unlock(struct vfio_mig *mig)
  */
 int vfio_mig_reset(struct vfio_mig *mig)
 {
-	if (!vfio_mig_ask_reset(mig))
+	if (!vfio_mig_ask_reset(mig, false))
 		return -ENODEV;
 	if (mutex_lock_killable(&mig->state_mutex))
 		return -EINTR;
@@ -108,13 +121,14 @@ EXPORT_SYMBOL_GPL(vfio_mig_reset);
 
 /**
  * vfio_mig_reset_prepare - a reset by the bus is about to begin
- * @mig: device
+ * @mig: device; no callback begins until vfio_mig_reset_done(), and an arc that
+ *	runs is aborted
  *
  * Context: any, e.g. pci_error_handlers.reset_prepare, under memory_lock.
  */
 void vfio_mig_reset_prepare(struct vfio_mig *mig)
 {
-	vfio_mig_ask_reset(mig);
+	vfio_mig_ask_reset(mig, true);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_reset_prepare);
 
@@ -128,7 +142,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_reset_prepare);
  */
 void vfio_mig_reset_done(struct vfio_mig *mig)
 {
-	if (vfio_mig_ask_reset(mig) && mutex_trylock(&mig->state_mutex))
+	if (vfio_mig_ask_reset(mig, false) && mutex_trylock(&mig->state_mutex))
 		vfio_mig_unlock(mig);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_reset_done);

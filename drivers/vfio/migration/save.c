@@ -73,16 +73,10 @@ unsigned long vfio_mig_save_held(const struct vfio_mig_session *session)
 	return session->save.pages + session->save.nr_spare;
 }
 
-static struct vfio_mig_chunk *vfio_mig_save_at(struct vfio_mig_save *save,
-					       unsigned long index)
-{
-	return &save->ring[index & (save->ring_size - 1)];
-}
-
 /* The session is locked. Return: a page whose reference is the caller's. */
 static struct page *vfio_mig_save_pop(struct vfio_mig_save *save)
 {
-	struct vfio_mig_chunk *chunk = vfio_mig_save_at(save, save->head);
+	struct vfio_mig_chunk *chunk = vfio_mig_chunk_at(save, save->head);
 
 	save->head++;
 	save->queued -= chunk->length;
@@ -263,7 +257,8 @@ static bool vfio_mig_save_step(struct vfio_mig_session *session)
 	}
 	if (ret < 0) {
 		vfio_mig_sink_drop(session);
-		vfio_mig_session_fail(session, ret, "save");
+		vfio_mig_session_fail(session, vfio_mig_driver_errno(ret),
+				      "the driver says %d", ret);
 		return false;
 	}
 	err = vfio_mig_sink_queue(session, initial);
@@ -394,7 +389,7 @@ static struct vfio_mig_chunk *vfio_mig_save_first(struct vfio_mig_session *sessi
 
 	spin_lock_irq(&session->lock);
 	if (save->head != save->tail && !vfio_mig_ended(session))
-		chunk = vfio_mig_save_at(save, save->head);
+		chunk = vfio_mig_chunk_at(save, save->head);
 	spin_unlock_irq(&session->lock);
 
 	return chunk;

@@ -205,6 +205,18 @@ int vfio_mig_session_fail(struct vfio_mig_session *session, int err,
 }
 
 /**
+ * vfio_mig_driver_errno - what a driver may say of the data
+ * @err: negative errno from save() or load()
+ *
+ * Others mean something else to readers, writers and io_uring.
+ * Return: -EINVAL, -ENOMEM or -EIO.
+ */
+int vfio_mig_driver_errno(int err)
+{
+	return err == -EINVAL || err == -ENOMEM ? err : -EIO;
+}
+
+/**
  * vfio_mig_session_work - have the worker look
  * @session: session, which somebody else keeps alive for the call
  *
@@ -217,6 +229,16 @@ void vfio_mig_session_work(struct vfio_mig_session *session)
 	kref_get(&session->ref);
 	if (!queue_work(vfio_mig_wq, &session->work))
 		kref_put(&session->ref, vfio_mig_session_release);
+}
+
+/* The worker is done for now: readers, writers and RESUMING -> STOP may look. */
+static void vfio_mig_session_idle(struct vfio_mig_session *session)
+{
+	spin_lock_irq(&session->lock);
+	session->working = false;
+	spin_unlock_irq(&session->lock);
+	wake_up_all(&session->wait);
+	vfio_mig_session_purge(session);
 }
 
 static void vfio_mig_session_func(struct work_struct *work)
@@ -241,19 +263,6 @@ static void vfio_mig_session_func(struct work_struct *work)
 		vfio_mig_session_idle(session);
 	}
 	vfio_mig_session_put(session);
-}
-
-/**
- * vfio_mig_session_idle - the worker is done for now
- * @session: session
- */
-void vfio_mig_session_idle(struct vfio_mig_session *session)
-{
-	spin_lock_irq(&session->lock);
-	session->working = false;
-	spin_unlock_irq(&session->lock);
-	wake_up_all(&session->wait);
-	vfio_mig_session_purge(session);
 }
 
 /**

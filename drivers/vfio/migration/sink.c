@@ -184,8 +184,7 @@ static void *vfio_mig_header_space(struct vfio_mig_session *session,
 static void vfio_mig_append(struct vfio_mig_save *save,
 			    const struct vfio_mig_chunk *chunk)
 {
-	save->ring[save->tail & (save->ring_size - 1)] = *chunk;
-	save->tail++;
+	*vfio_mig_chunk_at(save, save->tail++) = *chunk;
 	save->queued += chunk->length;
 	if (chunk->payload)
 		save->pages++;

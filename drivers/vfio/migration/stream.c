@@ -91,7 +91,9 @@ static int vfio_mig_check_device(struct vfio_mig_session *session,
 
 	if (memcmp(header->id, config->id, sizeof(header->id)))
 		return vfio_mig_session_fail(session, -EMEDIUMTYPE,
-					     "made by %.32s, this is %.32s",
+					     "made by %*pE, this is %.32s",
+					     (int)strnlen(header->id,
+							  VFIO_MIG_ID_LEN),
 					     header->id, config->id);
 	if (le64_to_cpu(header->size) != config->size)
 		return vfio_mig_session_fail(session, -EMEDIUMTYPE,
@@ -129,7 +131,7 @@ int vfio_mig_check_stream_header(struct vfio_mig_session *session,
 	if (header->features || header->reserved ||
 	    memchr_inv(header->padding, 0, sizeof(header->padding)))
 		return vfio_mig_session_fail(session, -EPROTONOSUPPORT,
-					     "features %#llx",
+					     "features %#llx, or reserved bytes",
 					     le64_to_cpu(header->features));
 
 	return vfio_mig_check_device(session, header);

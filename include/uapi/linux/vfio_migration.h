@@ -12,7 +12,8 @@
  *  RUNNING_P2P		it works but starts nothing towards other devices; it
  *			still accepts what they send.
  *  STOP		it does nothing and changes nothing. Config space and
- *			registers can be read; writes are dropped.
+ *			registers can be read; writes to registers and memory
+ *			are dropped.
  *  PRE_COPY		RUNNING, and its state can be read while it changes.
  *  PRE_COPY_P2P	RUNNING_P2P, likewise.
  *  STOP_COPY		STOP, and the rest of its state can be read.
@@ -97,10 +98,12 @@
  * ioctls of a data fd that saves: FIONREAD tells how many bytes a read would give
  * now; VFIO_MIG_GET_PRECOPY_INFO, in PRE_COPY and PRE_COPY_P2P only (else
  * EINVAL), how far the end of the stream is: read gives ENOMSG if and only if
- * initial_bytes and dirty_bytes are both 0.
+ * initial_bytes and dirty_bytes are both 0, and gives EAGAIN or waits for the
+ * moment that the device takes to look.
  *
- * A session holds at most its window of kernel memory, and a section besides,
- * whatever the size of the state. It is charged to the memory cgroup of the task
+ * A session holds at most its window of the state in kernel memory, a section
+ * besides, and what it takes to keep account of them, whatever the size of the
+ * state. It is charged to the memory cgroup of the task
  * that opened it.
  *
  * The stream
