@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * SIGINT and SIGTERM are blocked in every thread and let in only while the
+ * SIGINT, SIGTERM and SIGHUP (unless that was ignored) are blocked in every thread and let in only while the
  * main thread waits, and only as long as the way back is open: so they cannot
  * get lost between a check and a wait, and come in nowhere else.
  */
@@ -21,17 +21,21 @@ static void on_signal(int sig)
 /* Before any thread is started: they inherit the mask. */
 void signals_setup(void)
 {
-	struct sigaction sa = { .sa_handler = on_signal };
+	static const int stop[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction sa = { .sa_handler = on_signal }, old;
 	sigset_t block;
+	size_t i;
 
 	sigemptyset(&block);
-	sigaddset(&block, SIGINT);
-	sigaddset(&block, SIGTERM);
+	for (i = 0; i < ARRAY_SIZE(stop); i++)
+		sigaddset(&block, stop[i]);
 	pthread_sigmask(SIG_BLOCK, &block, &open_mask);
-	sigdelset(&open_mask, SIGINT);
-	sigdelset(&open_mask, SIGTERM);
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
+	for (i = 0; i < ARRAY_SIZE(stop); i++) {
+		sigdelset(&open_mask, stop[i]);
+		sigaction(stop[i], &sa, &old);
+		if (stop[i] == SIGHUP && old.sa_handler == SIG_IGN)
+			signal(SIGHUP, SIG_IGN);
+	}
 	sigaction(SIGUSR1, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
