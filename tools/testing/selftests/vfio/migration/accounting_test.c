@@ -125,6 +125,11 @@ TEST_F(accounting, data_size)
 	size = vfm_data_size(self->dev);
 	vfm_save(self->dev, &self->got, NULL);
 	ASSERT_LE(self->got.len, size);
+
+	/* What was saved has to be sent again the next time. */
+	ASSERT_LE(size, vfm_data_size(self->dev));
+	vfm_set_state_nofd(self->dev, VFM_RUNNING);
+	ASSERT_LE(size, vfm_data_size(self->dev));
 }
 
 TEST_F(accounting, fionread)

@@ -211,4 +211,27 @@ TEST_F(emfile, way_back_fails)
 	check_works(self->dev, &self->stream, VFM_STOP_COPY);
 }
 
+static long thread_efault(void *dev)
+{
+	return set_state_efault(dev, VFM_STOP_COPY);
+}
+
+/* The way back is walked with the device fd no longer held: it may be closed. */
+TEST_F(emfile, closed_on_way_back)
+{
+	struct vfm_thread setter;
+
+	VFM_REQUIRE_FAULTS(self->dev);
+	vfm_fault_arc(self->dev, "arc_stall", VFM_STOP_COPY, VFM_STOP, 1, 0, 0);
+	vfm_thread_start(&setter, thread_efault, self->dev);
+	VFM_WAIT(vfm_fault_fired(self->dev, "arc_stall", VFM_STOP_COPY,
+				 VFM_STOP));
+	vfm_close(self->dev);
+	ASSERT_EQ(-EFAULT, vfm_thread_join(&setter));
+	vfm_fault_clear(self->dev);
+	vfm_open(self->dev);
+	vfm_assert_state(self->dev, VFM_RUNNING);
+	vfm_set_state_nofd(self->dev, VFM_STOP);
+}
+
 TEST_HARNESS_MAIN

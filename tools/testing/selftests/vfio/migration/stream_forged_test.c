@@ -275,4 +275,44 @@ TEST_F(forged, driver_refuses)
 	}
 }
 
+/* Sections without payload are not for nothing: the window counts them (B6). */
+TEST_F(forged, empty_sections)
+{
+	const size_t first = self->parsed.section[1].offset;
+	struct vfio_mig_section_header h = {
+		.type = htole32(1),
+		.stream_id = self->parsed.header->stream_id,
+	};
+	const u64 many = 1000;
+	u64 i;
+	int fd;
+
+	vfm_close(self->dev);
+	vfm_attr_set(self->dev, "bandwidth", 1);
+	vfm_open(self->dev);
+	vfm_buf_append(&self->bad, self->good.data, first);
+	for (i = 1; i <= many; i++) {
+		h.sequence = htole64(i);
+		h.payload_sum = htole64(vfm_xxh64("", 0));
+		vfm_section_seal(&h);
+		vfm_buf_append(&self->bad, &h, sizeof(h));
+	}
+	fd = vfm_set_state(self->dev, VFM_RESUMING);
+	vfm_nonblock(fd, true);
+	i = 0;
+	while (i < self->bad.len) {
+		ssize_t n = vfm_write(fd, self->bad.data + i, self->bad.len - i);
+
+		if (n == -EAGAIN)
+			break;
+		ASSERT_LT(0, n);
+		i += n;
+	}
+	ASSERT_LT(i, self->bad.len);
+	ASSERT_GE(65536 + 65536, vfm_session_holds(fd));
+	ASSERT_LT(0, vfm_session_holds(fd));
+	vfm_reset(self->dev);
+	close(fd);
+}
+
 TEST_HARNESS_MAIN

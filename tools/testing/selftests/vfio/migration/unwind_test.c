@@ -326,4 +326,36 @@ TEST_F(unwind, rules_count)
 	ASSERT_EQ(2, vfm_fault_fired(dev, "arc_fail", VFM_STOP, VFM_STOP_COPY));
 }
 
+/* RESUMING -> STOP that fails for another reason than the data leaves all as it was. */
+TEST_F(unwind, resuming_goes_on)
+{
+	struct vfm_set set = { .dev = self->dev, .state = VFM_STOP };
+	struct vfm_thread setter;
+	int fd;
+
+	fd = vfm_set_state(self->dev, VFM_RESUMING);
+	vfm_feed(fd, self->stream.data, self->stream.len, NULL);
+	ASSERT_EQ(POLLOUT, vfm_poll(fd, POLLOUT, 0));
+	vfm_fault_arc(self->dev, "arc_fail", VFM_RESUMING, VFM_STOP, 1, 1, EIO);
+	vfm_set_state_err(self->dev, VFM_STOP, EIO);
+	vfm_assert_state(self->dev, VFM_RESUMING);
+	ASSERT_EQ(POLLOUT, vfm_poll(fd, POLLOUT, 0));
+
+	vfm_fault_clear(self->dev);
+	vfm_fault_arc(self->dev, "arc_stall", VFM_RESUMING, VFM_STOP, 1, 1, 0);
+	vfm_thread_start(&setter, vfm_thread_set_state, &set);
+	VFM_WAIT(vfm_fault_fired(self->dev, "arc_stall", VFM_RESUMING,
+				 VFM_STOP));
+	vfm_thread_signal(&setter);
+	ASSERT_EQ(-EINTR, vfm_thread_join(&setter));
+	vfm_assert_state(self->dev, VFM_RESUMING);
+	ASSERT_EQ(POLLOUT, vfm_poll(fd, POLLOUT, 0));
+
+	/* More is looked at, and here it is too much. */
+	ASSERT_EQ(-E2BIG, vfm_write(fd, "x", 1));
+	vfm_set_state_err(self->dev, VFM_STOP, E2BIG);
+	vfm_assert_state(self->dev, VFM_ERROR);
+	close(fd);
+}
+
 TEST_HARNESS_MAIN
