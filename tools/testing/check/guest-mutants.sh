@@ -6,6 +6,8 @@
 # runs the tests that $VM_OUT/NAME/tests names and writes the verdict. If the
 # modules cannot be unloaded, the rest is for another boot.
 
+# shellcheck source=tools/testing/check/guest-lib.sh
+. "$(dirname "$0")/guest-lib.sh"
 bin=$1 limit=$2
 shift 2
 
@@ -34,8 +36,7 @@ mutant()
 	while read -ra words; do
 		n=$((n + 1))
 		rc=0
-		timeout -k 5 "$limit" "$bin/${words[0]}" "${words[@]:1}" \
-			> "$1/$n.tap" 2>&1 < /dev/null || rc=$?
+		run_test "$limit" "$1/$n" "$bin/${words[0]}" "${words[@]:1}" || rc=$?
 		case $rc in
 		0) grep -q '^ok' "$1/$n.tap" || { echo "empty: ${words[*]}"; return; } ;;
 		4) echo "skipped: ${words[*]}"; return ;;
@@ -49,6 +50,12 @@ for name; do
 	dir=$VM_OUT/$name
 	: > "$dir/started"
 	echo "check: mutant $name" > /dev/kmsg
+	# What cannot be killed ends the machine.
+	{
+		sleep $(((limit + 5) * $(wc -l < "$dir/tests") + 40))
+		echo c > /proc/sysrq-trigger
+	} &
+	watchdog=$!
 	verdict=$(mutant "$dir")
 	if ! unload > "$dir/unload.log" 2>&1; then
 		# A leak is a defect that somebody notices.
@@ -58,5 +65,6 @@ for name; do
 	fi
 	# Give late work the chance to crash.
 	sleep 0.2
+	kill $watchdog
 	echo "$verdict" > "$dir/verdict"
 done

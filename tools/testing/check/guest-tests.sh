@@ -6,6 +6,8 @@
 # status in PROGRAM.rc as the last thing, in $VM_OUT. A program with .started
 # and no .rc has taken the machine down with it.
 
+# shellcheck source=tools/testing/check/guest-lib.sh
+. "$(dirname "$0")/guest-lib.sh"
 bin=$1 limit=$2
 shift 2
 
@@ -15,8 +17,8 @@ for program; do
 	: > "$VM_OUT/$program.started"
 	echo "check: $program" > /dev/kmsg
 	cd "$VM_OUT" || exit 1
-	timeout -k 10 "$limit" "$bin/$program" > "$program.tap" 2>&1
-	rc=$?
+	rc=0
+	run_test "$limit" "$program" "$bin/$program" || rc=$?
 	echo $rc > "$program.rc"
 	printf '# %-24s status %d, %d s\n' "$program" $rc $((SECONDS - start))
 done

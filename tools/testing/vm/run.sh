@@ -28,8 +28,12 @@ initramfs()
 		modprobe -d "$image" -S "$krel" --show-depends "$module"
 	done | awk '$1 == "insmod" { print $2 }' | awk '!seen[$0]++' > "$VM_JOB/mods"
 	while read -r file; do
-		cp "$file" "$root/mods/" &&
-			echo "/mods/$(basename "$file")" >> "$root/mods/list"
+		module=$(basename "$file" .xz)
+		case $file in
+		*.xz) xz -dc "$file" > "$root/mods/$module" ;;
+		*) cp "$file" "$root/mods/" ;;
+		esac || vm_die "cannot unpack $file"
+		echo "/mods/$module" >> "$root/mods/list"
 	done < "$VM_JOB/mods"
 	cat > "$root/init" <<-'INIT'
 	#!/bin/busybox sh
