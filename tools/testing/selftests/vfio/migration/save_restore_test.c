@@ -402,7 +402,7 @@ TEST_F(save_restore, cancelled)
 	scribble(self->src, &self->rng, size);
 	fd = vfm_set_state(self->src, VFM_STOP_COPY);
 	hash = vfm_state_hash(self->src);
-	ASSERT_EQ(1000, vfm_read(fd, vfm_buf_room(&self->stream, 1000), 1000));
+	ASSERT_LT(0, vfm_read(fd, vfm_buf_room(&self->stream, 1000), 1000));
 	vfm_set_state_nofd(self->src, VFM_RUNNING);
 	close(fd);
 	vfm_set_state_nofd(self->src, VFM_STOP);
