@@ -172,7 +172,7 @@ TEST_F(session, precopy_producer_runs)
 	REQUIRE_STATE(VFM_PRE_COPY);
 	vfm_close(self->dev);
 	vfm_attr_set(self->dev, "state_size", 1 << 20);
-	/* Hours for a section, once the first few bytes are out. */
+	/* Minutes for a section of pages, once the first is out. */
 	vfm_attr_set(self->dev, "bandwidth", 64);
 	vfm_open(self->dev);
 	fd = vfm_enter(self->dev, VFM_PRE_COPY);
