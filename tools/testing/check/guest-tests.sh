@@ -1,20 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Inside the guest: guest-tests.sh BIN SECONDS PROGRAM...
+# Inside the guest: guest-tests.sh MACHINE BIN SECONDS PROGRAM...
 # Runs the programs one after the other and leaves PROGRAM.tap, and the exit
-# status in PROGRAM.rc as the last thing, in $VM_OUT. A program with .started
-# and no .rc has taken the machine down with it.
+# status in PROGRAM.rc as the last thing, in $VM_OUT. A program that says in
+# .started that it was MACHINE's and has no .rc has taken the machine down with
+# it. Machines that share the folder share the programs out among them.
 
 # shellcheck source=tools/testing/check/guest-lib.sh
 . "$(dirname "$0")/guest-lib.sh"
-bin=$1 limit=$2
-shift 2
+machine=$1 bin=$2 limit=$3
+shift 3
 
 for program; do
-	[ -e "$VM_OUT/$program.rc" ] && continue
+	mkdir "$VM_OUT/$program.claim" 2>/dev/null || continue
 	start=$SECONDS
-	: > "$VM_OUT/$program.started"
+	echo "$machine" > "$VM_OUT/$program.started"
 	echo "check: $program" > /dev/kmsg
 	cd "$VM_OUT" || exit 1
 	rc=0

@@ -69,34 +69,36 @@ totals()
 	[ "$FAILED" -eq 0 ] && [ "$PASSED" -gt 0 ]
 }
 
-# run_tests OUT SECONDS PROGRAM...: in as few boots as it takes. A program that
-# ends the machine is marked with status 125 and the others go on in a new one.
+# run_tests MACHINE OUT SECONDS PROGRAM...: in as few boots as it takes. A program
+# that ends the machine is marked with status 125 and the others go on in a new
+# one. Machines with the same OUT, all started at once, share the programs.
 run_tests()
 {
-	local out=$1 limit=$2 program left rc
-	shift 2
+	local machine=$1 out=$2 limit=$3 program left rc
+	shift 3
 
-	mkdir -p "$out"
 	while :; do
 		left=()
 		for program; do
-			[ -e "$out/$program.rc" ] || left+=("$program")
+			[ -e "$out/$program.claim" ] || left+=("$program")
 		done
 		[ ${#left[@]} -gt 0 ] || return 0
 		rc=0
-		"$RUN" -t $((60 + limit * ${#left[@]})) -o "$out" -- \
-			"$CHECK_DIR/guest-tests.sh" "$BIN" "$limit" \
+		VM_CONSOLE=console$machine.log "$RUN" -t $((60 + limit * ${#left[@]})) -o "$out" -- \
+			"$CHECK_DIR/guest-tests.sh" "$machine" "$BIN" "$limit" \
 			"${left[@]}" || rc=$?
 		[ "$rc" -ne 0 ] || continue
 		for program in "${left[@]}"; do
-			[ -e "$out/$program.started" ] || continue
 			[ -e "$out/$program.rc" ] && continue
+			[ "$(cat "$out/$program.started" 2>/dev/null)" = "$machine" ] ||
+				continue
 			echo "# $program took the machine down"
 			echo 125 > "$out/$program.rc"
-			cp "$out/console.log" "$out/$program.console"
+			cp "$out/console$machine.log" "$out/$program.console"
 			continue 2
 		done
 		# Nobody was running: the machine itself is the culprit.
+		echo "$rc" > "$out/machine$machine.failed"
 		return "$rc"
 	done
 }

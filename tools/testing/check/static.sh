@@ -23,8 +23,8 @@ files()
 
 	{
 		git ls-files -co --exclude-standard -- "$@" 2>/dev/null ||
-			find "$@" -type f
-	} | grep -E "$pattern" | grep -v "^$meta/" | sort | while read -r f; do
+			find "$@" -type f -not -path './build/*'
+	} | sed 's,^\./,,' | grep -E "$pattern" | grep -v "^$meta/" | sort | while read -r f; do
 		[ -f "$f" ] && echo "$f"
 	done
 }
@@ -40,7 +40,7 @@ checkpatch()
 {
 	local out
 
-	out=$(perl "$src/scripts/checkpatch.pl" --strict --no-tree --no-summary \
+	out=$(perl "$src/scripts/checkpatch.pl" --strict --no-tree --root=. --no-summary \
 		--terse --show-types -f "$@" 2>&1 | grep -v "$camels")
 	rm -f .checkpatch-camelcase.*
 	[ -z "$out" ] || { echo "$out"; return 1; }

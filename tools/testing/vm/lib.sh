@@ -127,7 +127,7 @@ vm_verdict()
 			echo "---"
 		} | tr -d '\r' >&2
 	fi
-	cp "$VM_JOB/console" "$VM_OUT/console.log" 2>/dev/null
+	cp "$VM_JOB/console" "$VM_OUT/${VM_CONSOLE:-console.log}" 2>/dev/null
 	exit "$rc"
 }
 

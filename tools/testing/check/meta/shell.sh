@@ -1,4 +1,4 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# shellcheck has to object.
+# The checker has to object: a variable without quotes.
 rm -r $1/*
