@@ -138,6 +138,11 @@ struct vfio_mig_config {
 	bool no_nowait;
 };
 
+/*
+ * The life of a device, as at the top of this file. vfio_mig_alloc() sets the
+ * vfio_device's mig_ops and migration_flags, and refuses ops that do not fit
+ * @flags (VFIO_MIGRATION_*). vfio_mig_open() copies the configuration.
+ */
 struct vfio_mig *vfio_mig_alloc(struct vfio_device *vdev,
 				const struct vfio_mig_ops *ops,
 				unsigned int flags, void *priv);
@@ -145,21 +150,44 @@ void vfio_mig_free(struct vfio_mig *mig);
 int vfio_mig_open(struct vfio_mig *mig, const struct vfio_mig_config *config);
 void vfio_mig_close(struct vfio_mig *mig);
 
+/*
+ * Reset, at any time. vfio_mig_reset() is for drivers that do it themselves: it has
+ * reset() called and waits for it. The other two go around a reset by the bus:
+ * in between nobody touches the device; reset() is called by the second, or by
+ * whoever is in a callback then.
+ */
 int vfio_mig_reset(struct vfio_mig *mig);
 void vfio_mig_reset_prepare(struct vfio_mig *mig);
 void vfio_mig_reset_done(struct vfio_mig *mig);
 
+/* In any context: what was given to vfio_mig_alloc(), the state, its name. */
 void *vfio_mig_priv(struct vfio_mig *mig);
 enum vfio_device_mig_state vfio_mig_state(struct vfio_mig *mig);
 const char *vfio_mig_state_name(enum vfio_device_mig_state state);
 
+/*
+ * In any context: there is more to save, load() can go on, or the condition of a
+ * vfio_mig_wait_event() may hold. Without the locks that callbacks take, unless
+ * they are taken in callbacks only.
+ */
 void vfio_mig_kick(struct vfio_mig *mig);
+
+/*
+ * In arcs. A reset or the last close wants the arc to end: leave with -ECANCELED.
+ * The other two give @err back, for "return vfio_mig_fail(...)": the reason, for
+ * people; and that the device cannot be brought into a valid state again.
+ */
 bool vfio_mig_aborted(struct vfio_mig *mig);
 __printf(3, 4)
 int vfio_mig_fail(struct vfio_mig *mig, int err, const char *fmt, ...);
 __printf(3, 4)
 int vfio_mig_broken(struct vfio_mig *mig, int err, const char *fmt, ...);
 
+/*
+ * In save(). Say what the section is (type 0, object 0 if not said), then fill it:
+ * in place, by turns of _reserve() (at most a page, NULL when the section is full,
+ * ERR_PTR(-ENOMEM)) and _commit(), or by copying (0, -ENOMEM, -ENOSPC).
+ */
 void vfio_mig_sink_section(struct vfio_mig_sink *sink, u32 type, u64 object);
 size_t vfio_mig_sink_room(const struct vfio_mig_sink *sink);
 void *vfio_mig_sink_reserve(struct vfio_mig_sink *sink, size_t *len);
@@ -167,6 +195,10 @@ void vfio_mig_sink_commit(struct vfio_mig_sink *sink, size_t len);
 int vfio_mig_sink_bytes(struct vfio_mig_sink *sink, const void *from,
 			size_t len);
 
+/*
+ * In load(). What the section is, how many bytes of it are left, and the next ones
+ * (0, or -EINVAL if there are not as many).
+ */
 u32 vfio_mig_source_type(const struct vfio_mig_source *source);
 u64 vfio_mig_source_object(const struct vfio_mig_source *source);
 size_t vfio_mig_source_left(const struct vfio_mig_source *source);
@@ -200,6 +232,7 @@ int vfio_mig_wait_over(struct vfio_mig *mig);
 	__true ? 0 : (vfio_mig_wait_over(__mig) ?: -EINTR);		\
 })
 
+/* The same for a span of time. */
 int vfio_mig_wait_us(struct vfio_mig *mig, u64 us);
 
 #endif /* _LINUX_VFIO_MIGRATION_H */
