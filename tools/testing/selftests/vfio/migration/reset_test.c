@@ -265,6 +265,32 @@ TEST_F(reset, cancels_set_state)
 	check_works(self->dev);
 }
 
+/* A transition that has failed already and is on its way back. */
+TEST_F(reset, cancels_way_back)
+{
+	const struct vfm_path back = vfm_find_path(self->dev->flags, VFM_STOP,
+						   VFM_RUNNING);
+	struct vfm_set set = { .dev = self->dev, .state = VFM_STOP_COPY };
+	struct vfm_thread setter;
+
+	VFM_REQUIRE_FAULTS(self->dev);
+	vfm_fault_arc(self->dev, "arc_fail", VFM_STOP, VFM_STOP_COPY, 1, 1,
+		      EXDEV);
+	vfm_fault_arc(self->dev, "arc_stall", VFM_STOP, back.state[1], 1, 1, 0);
+	vfm_thread_start(&setter, vfm_thread_set_state, &set);
+	VFM_WAIT(vfm_fault_fired(self->dev, "arc_stall", VFM_STOP,
+				 back.state[1]));
+	/* Only what kills ends the way back early, and a reset. */
+	vfm_thread_signal(&setter);
+	vfm_assert_blocked(&setter);
+	vfm_reset(self->dev);
+	ASSERT_EQ(-ECANCELED, vfm_thread_join(&setter));
+	ASSERT_EQ(-1, set.data_fd);
+	vfm_assert_state(self->dev, VFM_RUNNING);
+	vfm_fault_clear(self->dev);
+	check_works(self->dev);
+}
+
 /* Latencies are waits of an arc as well. */
 TEST_F(reset, cancels_latency)
 {

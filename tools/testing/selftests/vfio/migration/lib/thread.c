@@ -7,7 +7,7 @@
 
 int vfm_deadline_ms(void)
 {
-	return getenv("KSFT_MACHINE_SLOW") ? 80000 : 20000;
+	return getenv("KSFT_MACHINE_SLOW") ? 40000 : 15000;
 }
 
 struct timespec vfm_deadline(void)
