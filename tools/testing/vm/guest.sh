@@ -76,6 +76,7 @@ modules()
 }
 
 mounts
+: > "$JOB/began"
 exec > "$JOB/stdout" 2>&1 < /dev/null
 if ! modules; then
 	echo "guest: loading the modules failed"
