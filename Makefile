@@ -74,7 +74,7 @@ $(BIN)/barcmp: $(CHECK)/barcmp.c
 	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror $(CFLAGS) $(UAPI) $< -o $@
 
 .PHONY: uml
-uml:
+uml: | deps
 	@build=$$($(VM)/uml-build.sh) || exit 1; \
 	$(MAKE) --no-print-directory modules KDIR="$$build" ARCH=um
 	@$(MAKE) --no-print-directory programs
