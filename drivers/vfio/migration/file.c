@@ -220,11 +220,13 @@ static void vfio_mig_show_fdinfo(struct seq_file *m, struct file *file)
 	struct vfio_mig_session *session = file->private_data;
 	unsigned long held;
 	size_t queued;
+	int error;
 
 	spin_lock_irq(&session->lock);
 	queued = session->saving ? session->save.queued : session->load.queued;
 	held = session->saving ? vfio_mig_save_held(session) :
 				 session->load.pages;
+	error = session->error;
 	spin_unlock_irq(&session->lock);
 
 	seq_printf(m, "vfio-mig-state:\t%s\n",
@@ -233,6 +235,7 @@ static void vfio_mig_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "vfio-mig-window:\t%zu\n", session->window);
 	seq_printf(m, "vfio-mig-queued:\t%zu\n", queued);
 	seq_printf(m, "vfio-mig-held:\t%lu\n", held << PAGE_SHIFT);
+	seq_printf(m, "vfio-mig-error:\t%d\n", -error);
 }
 
 static const struct file_operations vfio_mig_fops = {
