@@ -196,10 +196,9 @@ size_t vfm_fionread(int fd)
 	return n;
 }
 
-u64 vfm_session_holds(int fd)
+static u64 fdinfo(int fd, const char *key)
 {
-	static const char key[] = "vfio-mig-held:";
-	u64 bytes = UINT64_MAX;
+	u64 number = UINT64_MAX;
 	char path[64], line[256];
 	FILE *file;
 
@@ -208,10 +207,20 @@ u64 vfm_session_holds(int fd)
 	VFIO_ASSERT_TRUE(file, "%s: %s", path, strerror(errno));
 	while (fgets(line, sizeof(line), file))
 		if (!strncmp(line, key, strlen(key)))
-			bytes = strtoull(line + strlen(key), NULL, 10);
+			number = strtoull(line + strlen(key), NULL, 10);
 	fclose(file);
-	VFIO_ASSERT_NE(bytes, UINT64_MAX, "no %s in %s", key, path);
-	return bytes;
+	VFIO_ASSERT_NE(number, UINT64_MAX, "no %s in %s", key, path);
+	return number;
+}
+
+u64 vfm_session_holds(int fd)
+{
+	return fdinfo(fd, "vfio-mig-held:");
+}
+
+int vfm_session_error(int fd)
+{
+	return fdinfo(fd, "vfio-mig-error:");
 }
 
 void vfm_buf_free(struct vfm_buf *buf)

@@ -154,6 +154,8 @@ void vfm_nonblock(int fd, bool on);
 size_t vfm_fionread(int fd);
 /* Bytes of kernel memory that the session says it holds. */
 u64 vfm_session_holds(int fd);
+/* Errno that waits behind what is queued, 0 if none. */
+int vfm_session_error(int fd);
 
 void vfm_buf_free(struct vfm_buf *buf);
 void *vfm_buf_room(struct vfm_buf *buf, size_t len);
