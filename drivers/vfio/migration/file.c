@@ -95,6 +95,22 @@ static ssize_t vfio_mig_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	return ret < 0 ? ret : done;
 }
 
+/* What poll tells of the outcome that a read or write would have. */
+static __poll_t vfio_mig_poll_mask(struct vfio_mig_session *session)
+{
+	int outcome = session->saving ? vfio_mig_save_ready(session) :
+					vfio_mig_load_ready(session);
+
+	if (vfio_mig_ended(session))
+		return EPOLLERR | EPOLLHUP;
+	if (outcome == -EAGAIN || outcome == -ENOMSG)
+		return 0;
+	if (outcome < 0)
+		return EPOLLERR;
+
+	return session->saving ? EPOLLIN | EPOLLRDNORM : EPOLLOUT | EPOLLWRNORM;
+}
+
 static __poll_t vfio_mig_poll(struct file *file, poll_table *wait)
 {
 	struct vfio_mig_session *session = file->private_data;
@@ -102,8 +118,7 @@ static __poll_t vfio_mig_poll(struct file *file, poll_table *wait)
 
 	poll_wait(file, &session->wait, wait);
 	spin_lock_irq(&session->lock);
-	mask = session->saving ? vfio_mig_save_poll(session) :
-				 vfio_mig_load_poll(session);
+	mask = vfio_mig_poll_mask(session);
 	spin_unlock_irq(&session->lock);
 
 	return mask;

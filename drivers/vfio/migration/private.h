@@ -434,7 +434,6 @@ void vfio_mig_save_free(struct vfio_mig_session *session);
 void vfio_mig_save_work(struct vfio_mig_session *session);
 void vfio_mig_save_stop_copy(struct vfio_mig_session *session);
 int vfio_mig_save_ready(struct vfio_mig_session *session);
-__poll_t vfio_mig_save_poll(struct vfio_mig_session *session);
 ssize_t vfio_mig_save_read(struct vfio_mig_session *session,
 			   struct iov_iter *to);
 unsigned long vfio_mig_save_held(const struct vfio_mig_session *session);
@@ -450,7 +449,6 @@ void vfio_mig_load_work(struct vfio_mig_session *session);
 int vfio_mig_load_finish(struct vfio_mig *mig);
 void vfio_mig_load_resume(struct vfio_mig_session *session);
 int vfio_mig_load_ready(struct vfio_mig_session *session);
-__poll_t vfio_mig_load_poll(struct vfio_mig_session *session);
 ssize_t vfio_mig_load_write(struct vfio_mig_session *session,
 			    struct iov_iter *from);
 

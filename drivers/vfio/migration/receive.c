@@ -12,7 +12,6 @@
  * session is over or being judged by then.
  */
 #include <linux/mm.h>
-#include <linux/poll.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -52,28 +51,6 @@ int vfio_mig_load_ready(struct vfio_mig_session *session)
 		return -EAGAIN;
 
 	return 1;
-}
-
-/**
- * vfio_mig_load_poll - the same for poll
- * @session: resuming session, locked
- *
- * Return: a mask of events.
- */
-__poll_t vfio_mig_load_poll(struct vfio_mig_session *session)
-{
-	switch (vfio_mig_load_ready(session)) {
-	case 1:
-		return EPOLLOUT | EPOLLWRNORM;
-	case -EAGAIN:
-		return 0;
-	case -ENODEV:
-		if (vfio_mig_ended(session))
-			return EPOLLERR | EPOLLHUP;
-		fallthrough;
-	default:
-		return EPOLLERR;
-	}
 }
 
 /* Return: 1 if bytes may be accepted now, or as vfio_mig_load_ready(). */

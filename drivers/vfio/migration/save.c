@@ -11,7 +11,6 @@
  * in the ring gets stale, and would be sent again while the device is stopped.
  */
 #include <linux/mm.h>
-#include <linux/poll.h>
 #include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
@@ -324,30 +323,6 @@ int vfio_mig_save_ready(struct vfio_mig_session *session)
 		return -ENOMSG;
 
 	return -EAGAIN;
-}
-
-/**
- * vfio_mig_save_poll - the same for poll
- * @session: saving session, locked
- *
- * Return: a mask of events.
- */
-__poll_t vfio_mig_save_poll(struct vfio_mig_session *session)
-{
-	switch (vfio_mig_save_ready(session)) {
-	case 0:
-	case 1:
-		return EPOLLIN | EPOLLRDNORM;
-	case -EAGAIN:
-	case -ENOMSG:
-		return 0;
-	case -ENODEV:
-		if (vfio_mig_ended(session))
-			return EPOLLERR | EPOLLHUP;
-		fallthrough;
-	default:
-		return EPOLLERR;
-	}
 }
 
 static void vfio_mig_save_consume(struct vfio_mig_session *session,

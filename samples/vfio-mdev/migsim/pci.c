@@ -9,6 +9,7 @@
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/pci_ids.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/unaligned.h>
@@ -238,6 +239,53 @@ static ssize_t migsim_check_range(struct migsim_dev *sim, loff_t where,
 	return 0;
 }
 
+/* One step, through the bounce buffer. */
+static int migsim_access_user(struct migsim_dev *sim, loff_t where,
+			      char __user *buf, void *bounce, size_t step,
+			      bool write)
+{
+	unsigned int region = where >> MIGSIM_OFFSET_SHIFT;
+	int ret;
+
+	if (write && copy_from_user(bounce, buf, step))
+		return -EFAULT;
+	ret = migsim_access(sim, region, where & MIGSIM_OFFSET_MASK, bounce,
+			    step, write);
+	if (!ret && !write && copy_to_user(buf, bounce, step))
+		return -EFAULT;
+
+	return ret;
+}
+
+static ssize_t migsim_rw(struct migsim_dev *sim, char __user *buf,
+			 size_t count, loff_t *ppos, bool write)
+{
+	unsigned int region = *ppos >> MIGSIM_OFFSET_SHIFT;
+	size_t done = 0, step;
+	void *bounce;
+	int ret;
+
+	ret = migsim_check_range(sim, *ppos, &count);
+	if (ret)
+		return ret;
+	bounce = (void *)__get_free_page(GFP_KERNEL);
+	if (!bounce)
+		return -ENOMEM;
+	while (done < count && !(done && signal_pending(current))) {
+		step = migsim_step(region, *ppos & MIGSIM_OFFSET_MASK,
+				   count - done);
+		ret = migsim_access_user(sim, *ppos, buf + done, bounce, step,
+					 write);
+		if (ret)
+			break;
+		done += step;
+		*ppos += step;
+	}
+	free_page((unsigned long)bounce);
+
+	return done ?: ret;
+}
+
 /**
  * migsim_read - read(2) on the device fd
  * @vdev: device
@@ -250,35 +298,7 @@ static ssize_t migsim_check_range(struct migsim_dev *sim, loff_t where,
 ssize_t migsim_read(struct vfio_device *vdev, char __user *buf, size_t count,
 		    loff_t *ppos)
 {
-	struct migsim_dev *sim = migsim_from_vdev(vdev);
-	unsigned int region = *ppos >> MIGSIM_OFFSET_SHIFT;
-	size_t done, step;
-	void *bounce;
-	int ret;
-
-	ret = migsim_check_range(sim, *ppos, &count);
-	if (ret)
-		return ret;
-	bounce = (void *)__get_free_page(GFP_KERNEL);
-	if (!bounce)
-		return -ENOMEM;
-	for (done = 0; done < count && !ret; ) {
-		u64 pos = *ppos & MIGSIM_OFFSET_MASK;
-
-		step = migsim_step(region, pos, count - done);
-		ret = migsim_access(sim, region, pos, bounce, step, false);
-		if (!ret && copy_to_user(buf + done, bounce, step))
-			ret = -EFAULT;
-		if (!ret && signal_pending(current) && done)
-			ret = -EINTR;
-		if (ret)
-			break;
-		done += step;
-		*ppos += step;
-	}
-	free_page((unsigned long)bounce);
-
-	return done ?: ret;
+	return migsim_rw(migsim_from_vdev(vdev), buf, count, ppos, false);
 }
 
 /**
@@ -293,34 +313,6 @@ ssize_t migsim_read(struct vfio_device *vdev, char __user *buf, size_t count,
 ssize_t migsim_write(struct vfio_device *vdev, const char __user *buf,
 		     size_t count, loff_t *ppos)
 {
-	struct migsim_dev *sim = migsim_from_vdev(vdev);
-	unsigned int region = *ppos >> MIGSIM_OFFSET_SHIFT;
-	size_t done, step;
-	void *bounce;
-	int ret;
-
-	ret = migsim_check_range(sim, *ppos, &count);
-	if (ret)
-		return ret;
-	bounce = (void *)__get_free_page(GFP_KERNEL);
-	if (!bounce)
-		return -ENOMEM;
-	for (done = 0; done < count && !ret; ) {
-		u64 pos = *ppos & MIGSIM_OFFSET_MASK;
-
-		step = migsim_step(region, pos, count - done);
-		if (copy_from_user(bounce, buf + done, step))
-			ret = -EFAULT;
-		if (!ret && signal_pending(current) && done)
-			ret = -EINTR;
-		if (!ret)
-			ret = migsim_access(sim, region, pos, bounce, step, true);
-		if (ret)
-			break;
-		done += step;
-		*ppos += step;
-	}
-	free_page((unsigned long)bounce);
-
-	return done ?: ret;
+	return migsim_rw(migsim_from_vdev(vdev), (char __user *)buf, count,
+			 ppos, true);
 }
