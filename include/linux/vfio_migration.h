@@ -13,6 +13,7 @@
  *
  *	vfio_device_ops.init	vfio_mig_alloc()
  *	  .open_device		vfio_mig_open()
+ *	  .device_feature	vfio_mig_device_feature()
  *	  .ioctl (RESET)	vfio_mig_reset()	(mdev)
  *	  reset_prepare/done	vfio_mig_reset_prepare(), vfio_mig_reset_done() (PCI)
  *	  .close_device		vfio_mig_close()
@@ -33,6 +34,7 @@
 #include <linux/vfio.h>
 #include <linux/wait.h>
 
+struct page;
 struct vfio_mig;
 struct vfio_mig_sink;
 struct vfio_mig_source;
@@ -60,7 +62,8 @@ enum vfio_mig_progress {
 
 /**
  * struct vfio_mig_precopy - what is left to send while the device runs
- * @initial: bytes of the first pass that save() has not produced yet
+ * @initial: bytes of the first pass that save() has not produced yet; may only
+ *	grow after vfio_mig_reinit()
  * @dirty: bytes beyond the first pass that save() would produce now
  *
  * The core adds what is produced but unread, so that user space sees the
@@ -99,6 +102,12 @@ struct vfio_mig_precopy {
  * @data_size: bytes that save() would produce if the device stopped now (B8).
  *	Called in any state.
  * @precopy_info: fill @info, zeroed before. Mandatory with PRE_COPY.
+ * @drain: optional, for &vfio_mig_config.drain (A10). @on: take no new work, in
+ *	RUNNING and PRE_COPY; vfio_mig_drained() says that the old is finished, maybe
+ *	before this returns. Return 0 or a negative errno with nothing changed. The
+ *	arc out of RUNNING or PRE_COPY that follows need not wait then. Not @on: take
+ *	work again; cannot fail, and comes in any state, in which it must not start
+ *	work that the state forbids. After reset() there is no drain.
  *
  * Rule: A2, "drivers implement arcs, never combination transitions".
  */
@@ -111,6 +120,7 @@ struct vfio_mig_ops {
 	u64 (*data_size)(struct vfio_mig *mig);
 	void (*precopy_info)(struct vfio_mig *mig,
 			     struct vfio_mig_precopy *info);
+	int (*drain)(struct vfio_mig *mig, bool on);
 };
 
 /**
@@ -124,6 +134,13 @@ struct vfio_mig_ops {
  * @nr_types: section types in use are 0 to @nr_types - 1 (B9)
  * @window: bytes of memory that a session may hold, 64 KiB (and four pages) to
  *	1 GiB, rounded down to pages; 0 for the default of 4 MiB (B6)
+ * @drain: offer VFIO_DEVICE_FEATURE_MIGX_DRAIN; needs &vfio_mig_ops.drain
+ * @copy_back: offer VFIO_DEVICE_FEATURE_MIGX_COPY_BACK; needs PRE_COPY. There is one
+ *	arc more then, from STOP_COPY to PRE_COPY_P2P, without P2P to PRE_COPY: save()
+ *	goes on with what changes from then on, and sends again, in the next STOP_COPY,
+ *	what it sends before it is done. load() must take that too (A11)
+ * @idempotent: save() of a state that load() brought and nothing changed since gives
+ *	the sections that load() got; the stream then is the same, byte by byte (B10)
  * @no_poll: hide poll() from user space, to test a client's fallback (C2)
  * @no_nowait: hide non-blocking attempts (IOCB_NOWAIT) likewise (C2)
  */
@@ -134,6 +151,9 @@ struct vfio_mig_config {
 	u32 min_version;
 	u32 nr_types;
 	size_t window;
+	bool drain;
+	bool copy_back;
+	bool idempotent;
 	bool no_poll;
 	bool no_nowait;
 };
@@ -149,6 +169,13 @@ struct vfio_mig *vfio_mig_alloc(struct vfio_device *vdev,
 void vfio_mig_free(struct vfio_mig *mig);
 int vfio_mig_open(struct vfio_mig *mig, const struct vfio_mig_config *config);
 void vfio_mig_close(struct vfio_mig *mig);
+
+/*
+ * For &vfio_device_ops.device_feature: the extensions, and what this kernel's vfio.ko
+ * does not answer itself. -ENOTTY if @flags name something else.
+ */
+int vfio_mig_device_feature(struct vfio_mig *mig, u32 flags, void __user *arg,
+			    size_t argsz);
 
 /*
  * Reset, at any time. vfio_mig_reset() is for drivers that do it themselves: it has
@@ -173,6 +200,13 @@ const char *vfio_mig_state_name(enum vfio_device_mig_state state);
 void vfio_mig_kick(struct vfio_mig *mig);
 
 /*
+ * In any context: a drain is done; and in PRE_COPY, the first pass begins again, as
+ * the device was reconfigured (VFIO_PRECOPY_INFO_REINIT, B8).
+ */
+void vfio_mig_drained(struct vfio_mig *mig);
+void vfio_mig_reinit(struct vfio_mig *mig);
+
+/*
  * In arcs. A reset or the last close wants the arc to end: leave with -ECANCELED.
  * The other two give @err back, for "return vfio_mig_fail(...)": the reason, for
  * people; and that the device cannot be brought into a valid state again.
@@ -186,7 +220,9 @@ int vfio_mig_broken(struct vfio_mig *mig, int err, const char *fmt, ...);
 /*
  * In save(). Say what the section is (type 0, object 0 if not said), then fill it:
  * in place, by turns of _reserve() (at most a page, NULL when the section is full,
- * ERR_PTR(-ENOMEM)) and _commit(), or by copying (0, -ENOMEM, -ENOSPC).
+ * ERR_PTR(-ENOMEM)) and _commit(), or by copying (0, -ENOMEM, -ENOSPC), or by
+ * donating a whole page (0, -ENOSPC, -EINVAL behind an odd number of bytes), which
+ * may not change any more until page_count() says that only the driver has it (B5).
  */
 void vfio_mig_sink_section(struct vfio_mig_sink *sink, u32 type, u64 object);
 size_t vfio_mig_sink_room(const struct vfio_mig_sink *sink);
@@ -194,15 +230,18 @@ void *vfio_mig_sink_reserve(struct vfio_mig_sink *sink, size_t *len);
 void vfio_mig_sink_commit(struct vfio_mig_sink *sink, size_t len);
 int vfio_mig_sink_bytes(struct vfio_mig_sink *sink, const void *from,
 			size_t len);
+int vfio_mig_sink_add_page(struct vfio_mig_sink *sink, struct page *page);
 
 /*
  * In load(). What the section is, how many bytes of it are left, and the next ones
- * (0, or -EINVAL if there are not as many).
+ * (0, or -EINVAL if there are not as many), or the next whole page, for the driver to
+ * keep (NULL if there is none; load() may not say IDLE after that).
  */
 u32 vfio_mig_source_type(const struct vfio_mig_source *source);
 u64 vfio_mig_source_object(const struct vfio_mig_source *source);
 size_t vfio_mig_source_left(const struct vfio_mig_source *source);
 int vfio_mig_source_bytes(struct vfio_mig_source *source, void *to, size_t len);
+struct page *vfio_mig_source_take_page(struct vfio_mig_source *source);
 
 /* Implementation of the waits below; not for drivers. */
 wait_queue_head_t *vfio_mig_wait_head(struct vfio_mig *mig);

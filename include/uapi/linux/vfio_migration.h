@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
 /*
- * VFIO device migration: the protocol in prose, and the format of the stream
+ * VFIO device migration: the protocol in prose, the extensions, and the format of
+ * the stream
  *
  * The binary interface is that of <linux/vfio.h>; nothing here changes it. This
- * file says what a device on the migration core does with it.
+ * file says what a device on the migration core does with it, and what it offers
+ * beyond to a client that asks.
  *
  * States (enum vfio_device_mig_state)
  * -----------------------------------
@@ -38,7 +40,8 @@
  * A SET of VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE walks the shortest path of arcs
  * on which no saving state (PRE_COPY, PRE_COPY_P2P, STOP_COPY) is an interior
  * step, unless the whole path stays among the saving states. There is no way
- * from STOP_COPY to PRE_COPY or PRE_COPY_P2P, from ERROR, or to ERROR.
+ * from STOP_COPY to PRE_COPY or PRE_COPY_P2P (but see "Extensions"), from ERROR, or
+ * to ERROR.
  *
  * A SET to the state that the device is in succeeds and returns -1 as data_fd.
  * Transitions of one device are serialised; GET waits for a running one, so that
@@ -92,6 +95,12 @@
  * EAGAIN is for O_NONBLOCK and RWF_NOWAIT; io_uring completes inline and waits by
  * poll. EINTR, EAGAIN, EFAULT and ENOMSG change nothing.
  *
+ * splice(2) does what read and write do, with the same errnos, and SPLICE_F_NONBLOCK
+ * as O_NONBLOCK. Out of a session it hands references to pages to the pipe, which
+ * copies nothing; what is in the pipe stays what it was and outlives the session, the
+ * device and its driver, and no longer counts against the window. Into a session
+ * it copies, since whoever filled the pipe may still be able to change the pages.
+ *
  * SET to STOP_COPY returns when the device has stopped; it prepares its state in
  * the background and poll tells. Devices therefore prepare at the same time.
  *
@@ -99,7 +108,11 @@
  * now; VFIO_MIG_GET_PRECOPY_INFO, in PRE_COPY and PRE_COPY_P2P only (else
  * EINVAL), how far the end of the stream is: read gives ENOMSG if and only if
  * initial_bytes and dirty_bytes are both 0, and gives EAGAIN or waits for the
- * moment that the device takes to look.
+ * moment that the device takes to look. A device that was reconfigured may have its
+ * first pass begin again. To a client that set VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2,
+ * the next VFIO_MIG_GET_PRECOPY_INFO says so once, by VFIO_PRECOPY_INFO_REINIT, and
+ * all that is unread counts as initial_bytes; to others, the new pass counts as
+ * dirty_bytes, and flags are 0.
  *
  * A session holds at most its window of the state in kernel memory, a section
  * besides, and what it takes to keep account of them, whatever the size of the
@@ -141,11 +154,120 @@
  *  E2BIG		bytes after the end section
  *  EINVAL, EIO, ENOMEM	the driver refused the content, the device failed, or
  *			there is no memory
+ *
+ * Extensions
+ * ----------
+ *
+ * Features of VFIO_DEVICE_FEATURE, which a plain client never meets: without them
+ * a device does exactly what is said above. VFIO_DEVICE_FEATURE_PROBE tells whether
+ * they are there. Errnos of all:
+ *
+ *  ENOTTY	the kernel does not know the feature, or the device lacks it
+ *  EINVAL	GET where it is SET or the reverse, a structure shorter than here, or
+ *		input that must be 0 is not
+ *  E2BIG	bytes beyond the structure that the kernel knows are not 0
+ *  EFAULT	not the caller's memory
+ *  EINTR	a fatal signal came while a transition was under way
+ *
+ * The structures may grow at their end. What a client opts in to lasts until the
+ * last close of the device, also over a reset.
  */
 #ifndef _UAPI_LINUX_VFIO_MIGRATION_H
 #define _UAPI_LINUX_VFIO_MIGRATION_H
 
 #include <linux/types.h>
+
+/**
+ * struct vfio_device_feature_migx_path - GET: a transition before it is made
+ * @from: state to start from, any number
+ * @to: state to go to, any number
+ * @flags: out: VFIO_MIGX_PATH_*. In: 0
+ * @nr_steps: out: how many of @steps are used. In: 0
+ * @steps: out: the states that a SET to @to enters, the last one being @to. In: 0
+ *
+ * For what the device can do in its present opening, including what the client has
+ * opted in to; what the device is doing now does not matter.
+ */
+#define VFIO_DEVICE_FEATURE_MIGX_PATH		0xf000
+
+struct vfio_device_feature_migx_path {
+	__u32 from;
+	__u32 to;
+	__u32 flags;
+	__u32 nr_steps;
+	__u32 steps[8];
+};
+
+/* There is a way, of no steps if @from is @to. */
+#define VFIO_MIGX_PATH_SUPPORTED	(1 << 0)
+/* The last step returns a data fd. */
+#define VFIO_MIGX_PATH_DATA_FD		(1 << 1)
+/* A step ends the data session that @from has. */
+#define VFIO_MIGX_PATH_ENDS		(1 << 2)
+
+/**
+ * struct vfio_device_feature_migx_drain - SET: take no new work, finish the old
+ * @flags: 0
+ * @fd: out: an fd for poll(2). In: 0
+ *
+ * In RUNNING and PRE_COPY (else EINVAL), for devices that must finish work of an
+ * unknown length, such as outstanding page requests, before they can quiesce. The
+ * state does not change. @fd polls POLLIN when the work is done; then the arc that
+ * leaves RUNNING or PRE_COPY towards the P2P states, or STOP, completes at once.
+ * Closing @fd ends the drain: the device takes work again, when it runs. A reset
+ * and the last close of the device end it too; @fd then polls POLLERR|POLLHUP.
+ *
+ * Having called it is an opt-in: from then on such an arc fails with EBUSY and
+ * changes nothing, rather than wait, unless a drain is open and done. How long to
+ * wait is the client's to say.
+ *
+ * EBUSY if a drain is open already; EMFILE, ENFILE, ENOMEM; the driver's own errno.
+ */
+#define VFIO_DEVICE_FEATURE_MIGX_DRAIN		0xf001
+
+struct vfio_device_feature_migx_drain {
+	__u32 flags;
+	__s32 fd;
+};
+
+/*
+ * SET, without data: allow STOP_COPY -> PRE_COPY_P2P, without P2P STOP_COPY ->
+ * PRE_COPY, so that a client whose downtime is running out can go back. The path
+ * STOP_COPY -> PRE_COPY_P2P -> PRE_COPY stays among the saving states and so in the
+ * session; sections sent before stay valid, later ones supersede them. Only while
+ * nothing of the end section was given to a reader, else the SET fails with ENODATA
+ * and changes nothing.
+ */
+#define VFIO_DEVICE_FEATURE_MIGX_COPY_BACK	0xf002
+
+/**
+ * struct vfio_device_feature_migx_last_error - GET: what went wrong last
+ * @error: an errno, 0 if nothing has failed since the device was opened
+ * @from: state in which it failed
+ * @to: state that the device was to go to then; @from if it was none
+ * @state: state that the device is in now
+ * @offset: byte of the stream at which what is wrong with it begins: the header of
+ *	the section, or the end; VFIO_MIGX_NO_OFFSET if the error is not of a stream
+ * @count: errors since the device was opened, to know a new one
+ * @reason: for people, with a terminating NUL
+ *
+ * Every SET of VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE that fails is one, and every
+ * session that fails for good. What comes of an error, such as the SET that reports
+ * again that the data was refused, keeps its reason and its offset.
+ */
+#define VFIO_DEVICE_FEATURE_MIGX_LAST_ERROR	0xf003
+
+struct vfio_device_feature_migx_last_error {
+	__u32 error;
+	__u32 from;
+	__u32 to;
+	__u32 state;
+	__aligned_u64 offset;
+	__aligned_u64 count;
+	__u8 reason[128];
+};
+
+#define VFIO_MIGX_NO_OFFSET		(~(__u64)0)
 
 #define VFIO_MIG_STREAM_MAGIC		"VFIOMIG\n"
 #define VFIO_MIG_STREAM_VERSION		1
