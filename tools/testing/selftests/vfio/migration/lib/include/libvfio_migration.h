@@ -9,6 +9,7 @@
 #include <libvfio/random.h>
 #include <libvfio/stream.h>
 #include <libvfio/thread.h>
+#include <libvfio/trial.h>
 #include <libvfio/uffd.h>
 
 #include "kselftest_harness.h"
