@@ -15,6 +15,8 @@
  *
  * ERROR stands for "no way".
  */
+#include <kunit/visibility.h>
+
 #include "private.h"
 
 #define NR_STATES	(VFIO_DEVICE_STATE_PRE_COPY_P2P + 1)
@@ -91,6 +93,7 @@ enum vfio_device_mig_state vfio_mig_next_arc(unsigned int flags,
 
 	return next;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_mig_next_arc);
 
 /**
  * vfio_mig_saving - is it a saving state, in which a session can be read
@@ -102,6 +105,7 @@ bool vfio_mig_saving(enum vfio_device_mig_state state)
 {
 	return state == SCOPY || state == PRE || state == PREP;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_mig_saving);
 
 /**
  * vfio_mig_precopy - is it a saving state in which the device runs
@@ -113,6 +117,7 @@ bool vfio_mig_precopy(enum vfio_device_mig_state state)
 {
 	return state == PRE || state == PREP;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_mig_precopy);
 
 /**
  * vfio_mig_arc_opens - does an arc open a data session (B1)
@@ -126,6 +131,7 @@ bool vfio_mig_arc_opens(enum vfio_device_mig_state from,
 {
 	return to == RESUM || (vfio_mig_saving(to) && !vfio_mig_saving(from));
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_mig_arc_opens);
 
 /**
  * vfio_mig_arc_ends - does an arc end the data session of its start (B1)
@@ -139,6 +145,7 @@ bool vfio_mig_arc_ends(enum vfio_device_mig_state from,
 {
 	return from == RESUM || (vfio_mig_saving(from) && !vfio_mig_saving(to));
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_mig_arc_ends);
 
 /**
  * vfio_mig_state_name - a state's name, as in the uAPI without its prefix
