@@ -55,8 +55,16 @@ static ssize_t vfio_mig_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	return ret;
 }
 
-static ssize_t vfio_mig_write_once(struct vfio_mig_session *session,
-				   struct iov_iter *from, bool nowait)
+/**
+ * vfio_mig_write_once - write what there is room for
+ * @session: resuming session
+ * @from: bytes
+ * @nowait: do not wait for the slot or for room
+ *
+ * Return: bytes accepted, at least 1, or a negative errno as write(2) gives it.
+ */
+ssize_t vfio_mig_write_once(struct vfio_mig_session *session,
+			    struct iov_iter *from, bool nowait)
 {
 	ssize_t ret;
 
@@ -257,6 +265,8 @@ static const struct file_operations vfio_mig_fops = {
 	.owner		= THIS_MODULE,
 	.read_iter	= vfio_mig_read_iter,
 	.write_iter	= vfio_mig_write_iter,
+	.splice_read	= vfio_mig_splice_read,
+	.splice_write	= vfio_mig_splice_write,
 	.poll		= vfio_mig_poll,
 	.unlocked_ioctl	= vfio_mig_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
@@ -269,6 +279,8 @@ static const struct file_operations vfio_mig_fops_no_poll = {
 	.owner		= THIS_MODULE,
 	.read_iter	= vfio_mig_read_iter,
 	.write_iter	= vfio_mig_write_iter,
+	.splice_read	= vfio_mig_splice_read,
+	.splice_write	= vfio_mig_splice_write,
 	.unlocked_ioctl	= vfio_mig_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
 	.flush		= vfio_mig_flush,

@@ -31,8 +31,9 @@ static void vfio_mig_section_free(struct vfio_mig_section *section)
 
 	if (!section)
 		return;
-	for (i = 0; i < VFIO_MIG_SECTION_PAGES && section->pages[i]; i++)
-		put_page(section->pages[i]);
+	for (i = 0; i < VFIO_MIG_SECTION_PAGES; i++)
+		if (section->pages[i])
+			put_page(section->pages[i]);
 	kfree(section);
 }
 
@@ -137,6 +138,32 @@ int vfio_mig_source_bytes(struct vfio_mig_source *source, void *to, size_t len)
 }
 EXPORT_SYMBOL_GPL(vfio_mig_source_bytes);
 
+/**
+ * vfio_mig_source_take_page - keep the next page of the section
+ * @source: from load(), which may not return VFIO_MIG_IDLE afterwards
+ *
+ * Nobody else knows the page: the driver may write to it. It is charged to the
+ * memory cgroup of the task that opened the session.
+ * Return: a page for put_page(), or NULL if the next bytes are not a whole page of
+ * it; then there is vfio_mig_source_bytes().
+ */
+struct page *vfio_mig_source_take_page(struct vfio_mig_source *source)
+{
+	struct page **slot, *page;
+
+	if (offset_in_page(source->position) ||
+	    vfio_mig_source_left(source) < PAGE_SIZE)
+		return NULL;
+	slot = &source->section->pages[source->position >> PAGE_SHIFT];
+	page = *slot;
+	*slot = NULL;
+	source->position += PAGE_SIZE;
+	source->taken++;
+
+	return page;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_source_take_page);
+
 /* The worker's first section. It stays in the list. */
 static struct vfio_mig_section *
 vfio_mig_load_first(struct vfio_mig_session *session)
@@ -182,6 +209,9 @@ static int vfio_mig_load_call(struct vfio_mig_session *session,
 		return -EINTR;
 	if (mig->session == session && !vfio_mig_ended(session))
 		ret = mig->ops->load(mig, &source);
+	if (ret == VFIO_MIG_IDLE && source.taken)
+		ret = vfio_mig_fail(mig, -EIO,
+				    "the driver wants a section twice and took pages of it");
 	vfio_mig_unlock(mig);
 
 	return ret;

@@ -45,6 +45,7 @@
 struct file;
 struct iov_iter;
 struct mem_cgroup;
+struct pipe_inode_info;
 struct seq_file;
 
 /*
@@ -126,6 +127,7 @@ struct vfio_mig {
  * @offset: of the first byte not read yet
  * @length: bytes not read yet
  * @payload: the page counts against the window
+ * @donated: the page is the driver's, not to be used again
  * @initial: belongs to the first pass of PRE_COPY
  */
 struct vfio_mig_chunk {
@@ -133,6 +135,7 @@ struct vfio_mig_chunk {
 	u32 offset;
 	u32 length;
 	bool payload;
+	bool donated;
 	bool initial;
 };
 
@@ -147,6 +150,7 @@ struct vfio_mig_chunk {
  * @max: payload that it may have
  * @length: payload so far
  * @nr: pages in @pages
+ * @donated: bits of those in @pages that are the driver's
  * @pages: the payload
  *
  * Belongs to the worker.
@@ -158,6 +162,7 @@ struct vfio_mig_sink {
 	size_t max;
 	size_t length;
 	unsigned int nr;
+	unsigned long donated;
 	struct page *pages[VFIO_MIG_SECTION_PAGES];
 };
 
@@ -219,7 +224,7 @@ struct vfio_mig_save {
  * @header: checked, little endian
  * @filled: payload bytes accepted
  * @checked: payload's checksum was found right
- * @pages: the payload, allocated as it comes
+ * @pages: the payload, allocated as it comes; NULL where the driver took one
  */
 struct vfio_mig_section {
 	struct list_head node;
@@ -233,10 +238,12 @@ struct vfio_mig_section {
  * struct vfio_mig_source - a section as load() sees it
  * @section: the section
  * @position: payload bytes that the driver has taken
+ * @taken: pages of them that it keeps
  */
 struct vfio_mig_source {
 	struct vfio_mig_section *section;
 	size_t position;
+	unsigned int taken;
 };
 
 /**
@@ -412,6 +419,15 @@ void vfio_mig_wake(struct vfio_mig_session *session);
 
 /* file.c: the data fd */
 struct file *vfio_mig_file(struct vfio_mig_session *session);
+ssize_t vfio_mig_write_once(struct vfio_mig_session *session,
+			    struct iov_iter *from, bool nowait);
+
+/* splice.c: the data fd and pipes */
+ssize_t vfio_mig_splice_read(struct file *file, loff_t *ppos,
+			     struct pipe_inode_info *pipe, size_t len,
+			     unsigned int flags);
+ssize_t vfio_mig_splice_write(struct pipe_inode_info *pipe, struct file *file,
+			      loff_t *ppos, size_t len, unsigned int flags);
 
 /* stream.c: the format */
 void vfio_mig_fill_stream_header(struct vfio_mig_stream_header *header,
@@ -436,6 +452,8 @@ void vfio_mig_save_stop_copy(struct vfio_mig_session *session);
 int vfio_mig_save_ready(struct vfio_mig_session *session);
 ssize_t vfio_mig_save_read(struct vfio_mig_session *session,
 			   struct iov_iter *to);
+ssize_t vfio_mig_save_splice(struct vfio_mig_session *session,
+			     struct pipe_inode_info *pipe, size_t len);
 unsigned long vfio_mig_save_held(const struct vfio_mig_session *session);
 void vfio_mig_sink_start(struct vfio_mig_session *session);
 void vfio_mig_sink_drop(struct vfio_mig_session *session);

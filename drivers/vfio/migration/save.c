@@ -4,15 +4,18 @@
  *
  * The worker has the driver fill one section at a time, checksums it, and puts it
  * into the ring as chunks of pages, while there is room in the window. The reader
- * copies out of the pages at the ring's head. Pages that were read are used again,
- * so that a session's memory stays in the cache.
+ * copies out of the pages at the ring's head, or moves references to them into a
+ * pipe. Pages that were read, and that nobody else has a reference to, are used
+ * again, so that a session's memory stays in the cache.
  *
  * While the device runs, the worker keeps little ahead of the reader: what lies
  * in the ring gets stale, and would be sent again while the device is stopped.
  */
 #include <linux/mm.h>
+#include <linux/pipe_fs_i.h>
 #include <linux/random.h>
 #include <linux/slab.h>
+#include <linux/splice.h>
 #include <linux/uio.h>
 
 #include "private.h"
@@ -330,7 +333,7 @@ static void vfio_mig_save_consume(struct vfio_mig_session *session,
 {
 	struct vfio_mig_save *save = &session->save;
 	struct page *page = NULL;
-	bool payload, work = false;
+	bool recycle, work = false;
 
 	spin_lock_irq(&session->lock);
 	if (chunk->initial)
@@ -340,7 +343,7 @@ static void vfio_mig_save_consume(struct vfio_mig_session *session,
 	chunk->offset += n;
 	chunk->length -= n;
 	save->queued -= n;
-	payload = chunk->payload;
+	recycle = chunk->payload && !chunk->donated;
 	if (!chunk->length)
 		page = vfio_mig_save_pop(save);
 	if (save->stalled && vfio_mig_save_room(session)) {
@@ -349,7 +352,7 @@ static void vfio_mig_save_consume(struct vfio_mig_session *session,
 	}
 	spin_unlock_irq(&session->lock);
 
-	if (page && payload)
+	if (page && recycle)
 		vfio_mig_save_recycle(session, page);
 	else if (page)
 		put_page(page);
@@ -396,6 +399,43 @@ ssize_t vfio_mig_save_read(struct vfio_mig_session *session,
 		}
 		if (n < length)
 			return done ?: -EFAULT;
+	}
+
+	return done;
+}
+
+/**
+ * vfio_mig_save_splice - hand out references to what is queued
+ * @session: saving session, whose slot the caller owns
+ * @pipe: gets them; locked
+ * @len: bytes at most
+ *
+ * The buffers point at pages only, and at code and data of the kernel proper, so
+ * that they may outlive the session, the device and this module.
+ * Return: bytes moved, at least 1. If there were none, -EAGAIN if the pipe is
+ * full, -EPIPE if nobody reads it, -ENODEV.
+ */
+ssize_t vfio_mig_save_splice(struct vfio_mig_session *session,
+			     struct pipe_inode_info *pipe, size_t len)
+{
+	struct vfio_mig_chunk *chunk;
+	ssize_t done = 0, ret;
+
+	while (done < len) {
+		struct pipe_buffer buf = { .ops = &nosteal_pipe_buf_ops };
+
+		chunk = vfio_mig_save_first(session);
+		if (!chunk)
+			return done ?: -ENODEV;
+		buf.page = chunk->page;
+		buf.offset = chunk->offset;
+		buf.len = min_t(size_t, chunk->length, len - done);
+		get_page(buf.page);
+		ret = add_to_pipe(pipe, &buf);
+		if (ret < 0)
+			return done ?: ret;
+		vfio_mig_save_consume(session, chunk, ret);
+		done += ret;
 	}
 
 	return done;

@@ -2,8 +2,9 @@
 /*
  * VFIO migration core: a section from the driver's hands into the ring
  *
- * The driver fills pages that become the stream. Headers are kept out of them:
- * they are packed into pages of their own, so that payload starts on a page.
+ * The driver fills pages that become the stream, or donates its own. Headers are
+ * kept out of them: they are packed into pages of their own, so that payload starts
+ * on a page.
  */
 #include <linux/mm.h>
 #include <linux/string.h>
@@ -32,8 +33,14 @@ void vfio_mig_sink_drop(struct vfio_mig_session *session)
 {
 	struct vfio_mig_sink *sink = &session->save.sink;
 
-	while (sink->nr)
-		vfio_mig_save_recycle(session, sink->pages[--sink->nr]);
+	while (sink->nr) {
+		struct page *page = sink->pages[--sink->nr];
+
+		if (__test_and_clear_bit(sink->nr, &sink->donated))
+			put_page(page);
+		else
+			vfio_mig_save_recycle(session, page);
+	}
 	sink->length = 0;
 }
 
@@ -151,6 +158,37 @@ int vfio_mig_sink_bytes(struct vfio_mig_sink *sink, const void *from,
 }
 EXPORT_SYMBOL_GPL(vfio_mig_sink_bytes);
 
+/**
+ * vfio_mig_sink_add_page - add a page of the driver's to the section
+ * @sink: from save()
+ * @page: whole page, any kind but slab. The core takes references of its own; until
+ *	the last of them, and those of pipes and sockets that it handed the page to,
+ *	is gone, the page may not change. A driver that has the only reference to it
+ *	(page_count() is 1) may write to it; else it has to copy first (B5)
+ *
+ * Return: 0, -ENOSPC if the section is full, -EINVAL if what was put into it
+ * before does not end on a page, or the page is not such a one.
+ */
+int vfio_mig_sink_add_page(struct vfio_mig_sink *sink, struct page *page)
+{
+	struct vfio_mig_session *session = sink->session;
+
+	if (offset_in_page(sink->length) || WARN_ON_ONCE(PageSlab(page)))
+		return -EINVAL;
+	if (vfio_mig_sink_room(sink) < PAGE_SIZE)
+		return -ENOSPC;
+	/* Reserved, and then not used. */
+	if (sink->nr << PAGE_SHIFT > sink->length)
+		vfio_mig_save_recycle(session, sink->pages[--sink->nr]);
+	get_page(page);
+	__set_bit(sink->nr, &sink->donated);
+	sink->pages[sink->nr++] = page;
+	sink->length += PAGE_SIZE;
+
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_sink_add_page);
+
 /*
  * Room for a header, as a chunk without its length's worth of content yet. A
  * chunk's reference keeps the page while others are added to it behind.
@@ -225,6 +263,7 @@ static void vfio_mig_append_payload(struct vfio_mig_save *save, bool initial)
 			.page = sink->pages[i],
 			.length = min_t(size_t, left, PAGE_SIZE),
 			.payload = true,
+			.donated = test_bit(i, &sink->donated),
 			.initial = initial,
 		};
 
@@ -234,6 +273,7 @@ static void vfio_mig_append_payload(struct vfio_mig_save *save, bool initial)
 	memmove(sink->pages, sink->pages + i,
 		(sink->nr - i) * sizeof(*sink->pages));
 	sink->nr -= i;
+	sink->donated >>= i;
 }
 
 /**

@@ -7,6 +7,7 @@
  * include/uapi/linux/vfio_migration.h is the specification.
  */
 #include <linux/build_bug.h>
+#include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/string.h>
 #include <linux/xxhash.h>
@@ -42,12 +43,16 @@ static __le64 vfio_mig_section_sum(const struct vfio_mig_section_header *header)
 u64 vfio_mig_sum_pages(struct page **pages, size_t length)
 {
 	struct xxh64_state state;
+	void *from;
 	size_t n;
 
 	xxh64_reset(&state, 0);
 	for (; length; length -= n, pages++) {
 		n = min_t(size_t, length, PAGE_SIZE);
-		xxh64_update(&state, page_address(*pages), n);
+		/* A donated page may be in high memory. */
+		from = kmap_local_page(*pages);
+		xxh64_update(&state, from, n);
+		kunmap_local(from);
 	}
 
 	return xxh64_digest(&state);

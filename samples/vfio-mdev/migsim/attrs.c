@@ -109,6 +109,7 @@ MIGSIM_ATTR(p2p_latency_us, MIGSIM_AT(p2p_latency_us), 0, MIGSIM_LATENCY_MAX, 1)
 MIGSIM_ATTR(load_latency_us, MIGSIM_AT(load_latency_us), 0, MIGSIM_LATENCY_MAX, 1);
 MIGSIM_ATTR(bandwidth, MIGSIM_AT(bandwidth), 0, MIGSIM_RATE_MAX, 1);
 MIGSIM_ATTR(dirty_rate, MIGSIM_AT(dirty_rate), 0, MIGSIM_RATE_MAX, 1);
+MIGSIM_ATTR(donate, MIGSIM_AT(donate), 0, 1, 1);
 MIGSIM_ATTR(poll, MIGSIM_AT(poll), 0, 1, 1);
 MIGSIM_ATTR(nowait, MIGSIM_AT(nowait), 0, 1, 1);
 
@@ -149,6 +150,7 @@ static struct attribute *migsim_attrs[] = {
 	&migsim_attr_load_latency_us.attr.attr,
 	&migsim_attr_bandwidth.attr.attr,
 	&migsim_attr_dirty_rate.attr.attr,
+	&migsim_attr_donate.attr.attr,
 	&migsim_attr_poll.attr.attr,
 	&migsim_attr_nowait.attr.attr,
 	&dev_attr_mig_state.attr,

@@ -20,6 +20,7 @@ static int migsim_init_dev(struct vfio_device *vdev)
 	sim->type = migsim_type_of(to_mdev_device(vdev->dev));
 	sim->config.state_size = MIGSIM_STATE_DEFAULT;
 	sim->config.window = SZ_4M;
+	sim->config.donate = 1;
 	sim->config.poll = 1;
 	sim->config.nowait = 1;
 	migsim_memory_init(sim);

@@ -7,6 +7,10 @@
  * xarray. A page is dirty if it was sent and written since; pages that the first
  * pass has not come to yet are not, as it will send them anyway.
  *
+ * Written pages are donated to the stream, and loaded ones come out of it. Somebody
+ * may therefore still hold a reference to a page, in a pipe for example: such a page
+ * is not written to but replaced by a copy.
+ *
  * state_hash is the sum over the written pages that differ from the pattern,
  * which does not depend on the order or history of writes, plus a hash of the
  * small state.
@@ -87,7 +91,7 @@ void migsim_memory_drop(struct migsim_dev *sim)
 	void *page;
 
 	xa_for_each(&sim->memory.pages, index, page) {
-		free_page((unsigned long)page);
+		put_page(virt_to_page(page));
 		cond_resched();
 	}
 	xa_destroy(&sim->memory.pages);
@@ -114,6 +118,22 @@ void migsim_memory_reset(struct migsim_dev *sim)
 }
 
 /**
+ * migsim_page_find - a page that was written
+ * @sim: device; memory_lock is held
+ * @index: of the page
+ *
+ * Return: the page, without a reference of its own; NULL if it has its pattern.
+ */
+struct page *migsim_page_find(struct migsim_dev *sim, unsigned long index)
+{
+	void *page = xa_load(&sim->memory.pages, index);
+
+	lockdep_assert_held(&sim->memory_lock);
+
+	return page ? virt_to_page(page) : NULL;
+}
+
+/**
  * migsim_page_read - a whole page
  * @sim: device; memory_lock is held
  * @index: of the page
@@ -130,56 +150,67 @@ void migsim_page_read(struct migsim_dev *sim, unsigned long index, void *to)
 		migsim_pattern_fill(sim->memory.seed, index, to);
 }
 
+/* Put a page in the place of the one before, whose reference goes. */
 static int migsim_page_insert(struct migsim_dev *sim, unsigned long index,
 			      void *page)
 {
-	return xa_err(xa_store(&sim->memory.pages, index, page, MIGSIM_GFP));
+	void *old = xa_store(&sim->memory.pages, index, page, MIGSIM_GFP);
+
+	if (xa_is_err(old))
+		return xa_err(old);
+	if (old)
+		put_page(virt_to_page(old));
+
+	return 0;
 }
 
-/* The page, made from its pattern if it was never written. */
-static void *migsim_page_get(struct migsim_dev *sim, unsigned long index)
+/* The page, the device's alone, to be written to. Its mark stays. */
+static void *migsim_page_own(struct migsim_dev *sim, unsigned long index)
 {
 	void *page = xa_load(&sim->memory.pages, index);
+	void *copy;
 
 	lockdep_assert_held(&sim->memory_lock);
-	if (page)
+	if (page && page_count(virt_to_page(page)) == 1)
 		return page;
-	page = (void *)__get_free_page(MIGSIM_GFP);
-	if (!page)
+	copy = (void *)__get_free_page(MIGSIM_GFP);
+	if (!copy)
 		return NULL;
-	migsim_pattern_fill(sim->memory.seed, index, page);
-	if (migsim_page_insert(sim, index, page)) {
-		free_page((unsigned long)page);
+	migsim_page_read(sim, index, copy);
+	if (migsim_page_insert(sim, index, copy)) {
+		free_page((unsigned long)copy);
 		return NULL;
 	}
 
-	return page;
+	return copy;
 }
 
 /**
- * migsim_page_store - replace a whole page by what was loaded
+ * migsim_page_adopt - replace a whole page by what was loaded
  * @sim: device; memory_lock is held
  * @index: of the page
- * @from: page aligned content
+ * @page: page that nobody else knows; the reference is taken over
  *
  * A page that equals its pattern is not kept.
  * Return: 0 or -ENOMEM.
  */
-int migsim_page_store(struct migsim_dev *sim, unsigned long index,
-		      const void *from)
+int migsim_page_adopt(struct migsim_dev *sim, unsigned long index,
+		      struct page *page)
 {
-	void *page;
+	void *old;
+	int ret;
 
 	lockdep_assert_held(&sim->memory_lock);
-	if (migsim_pattern_equal(sim->memory.seed, index, from)) {
-		page = xa_erase(&sim->memory.pages, index);
-		free_page((unsigned long)page);
-		return 0;
+	if (!migsim_pattern_equal(sim->memory.seed, index, page_address(page))) {
+		ret = migsim_page_insert(sim, index, page_address(page));
+		if (ret)
+			put_page(page);
+		return ret;
 	}
-	page = migsim_page_get(sim, index);
-	if (!page)
-		return -ENOMEM;
-	memcpy(page, from, PAGE_SIZE);
+	put_page(page);
+	old = xa_erase(&sim->memory.pages, index);
+	if (old)
+		put_page(virt_to_page(old));
 
 	return 0;
 }
@@ -248,7 +279,7 @@ int migsim_memory_write(struct migsim_dev *sim, u64 pos, const void *from,
 	lockdep_assert_held(&sim->memory_lock);
 	if (!sim->memory.running || index >= sim->memory.nr_pages)
 		return 0;
-	page = migsim_page_get(sim, index);
+	page = migsim_page_own(sim, index);
 	if (!page)
 		return -ENOMEM;
 	memcpy(page + offset_in_page(pos), from, len);

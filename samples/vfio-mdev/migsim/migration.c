@@ -184,20 +184,36 @@ static int migsim_save_config(struct migsim_dev *sim,
 	       VFIO_MIG_MORE;
 }
 
-static int migsim_save_page(struct migsim_dev *sim, struct vfio_mig_sink *sink,
+/* In place, as hardware does that writes to memory by itself. */
+static int migsim_fill_page(struct migsim_dev *sim, struct vfio_mig_sink *sink,
 			    unsigned long index)
 {
 	size_t len;
-	void *page;
+	void *to;
 
-	page = vfio_mig_sink_reserve(sink, &len);
-	if (IS_ERR(page))
-		return PTR_ERR(page);
-	migsim_dirty_clear(sim, index);
-	migsim_page_read(sim, index, page);
+	to = vfio_mig_sink_reserve(sink, &len);
+	if (IS_ERR(to))
+		return PTR_ERR(to);
+	migsim_page_read(sim, index, to);
 	vfio_mig_sink_commit(sink, len);
 
 	return 0;
+}
+
+static int migsim_save_page(struct migsim_dev *sim, struct vfio_mig_sink *sink,
+			    unsigned long index)
+{
+	struct page *page = NULL;
+	int ret;
+
+	if (sim->config.donate)
+		page = migsim_page_find(sim, index);
+	ret = page ? vfio_mig_sink_add_page(sink, page) :
+		     migsim_fill_page(sim, sink, index);
+	if (!ret)
+		migsim_dirty_clear(sim, index);
+
+	return ret;
 }
 
 /* A section of the first pass, in order of pages. */
@@ -311,16 +327,15 @@ static int migsim_load_config(struct migsim_dev *sim,
 }
 
 static int migsim_load_pages(struct migsim_dev *sim,
-			     struct vfio_mig_source *source, void *page)
+			     struct vfio_mig_source *source)
 {
 	u64 index = vfio_mig_source_object(source);
+	struct page *page;
 	int ret = 0;
 
 	mutex_lock(&sim->memory_lock);
-	while (!ret && vfio_mig_source_left(source)) {
-		vfio_mig_source_bytes(source, page, PAGE_SIZE);
-		ret = migsim_page_store(sim, index++, page);
-	}
+	while (!ret && (page = vfio_mig_source_take_page(source)))
+		ret = migsim_page_adopt(sim, index++, page);
 	mutex_unlock(&sim->memory_lock);
 
 	return ret;
@@ -331,20 +346,13 @@ static int migsim_load_memory(struct migsim_dev *sim,
 {
 	u64 index = vfio_mig_source_object(source);
 	size_t len = vfio_mig_source_left(source);
-	void *page;
-	int ret;
 
 	if (!sim->stream.configured || len % PAGE_SIZE ||
 	    index > sim->memory.nr_pages ||
 	    len >> PAGE_SHIFT > sim->memory.nr_pages - index)
 		return -EINVAL;
-	page = (void *)__get_free_page(GFP_KERNEL);
-	if (!page)
-		return -ENOMEM;
-	ret = migsim_load_pages(sim, source, page);
-	free_page((unsigned long)page);
 
-	return ret ?: VFIO_MIG_MORE;
+	return migsim_load_pages(sim, source) ?: VFIO_MIG_MORE;
 }
 
 static int migsim_load_regs(struct migsim_dev *sim,

@@ -50,6 +50,7 @@ struct seq_file;
  * @load_latency_us: to leave RESUMING
  * @bandwidth: of saving and loading, bytes per second; 0 for no limit
  * @dirty_rate: of the workload, bytes of pages per second; 0 for no workload
+ * @donate: written pages are handed to the stream, rather than copied into it
  * @poll: data fds can be polled
  * @nowait: data fds take non-blocking attempts
  */
@@ -63,6 +64,7 @@ struct migsim_config {
 	u64 load_latency_us;
 	u64 bandwidth;
 	u64 dirty_rate;
+	u64 donate;
 	u64 poll;
 	u64 nowait;
 };
@@ -204,9 +206,10 @@ ssize_t migsim_write(struct vfio_device *vdev, const char __user *buf,
 void migsim_memory_init(struct migsim_dev *sim);
 void migsim_memory_drop(struct migsim_dev *sim);
 void migsim_memory_reset(struct migsim_dev *sim);
+struct page *migsim_page_find(struct migsim_dev *sim, unsigned long index);
 void migsim_page_read(struct migsim_dev *sim, unsigned long index, void *to);
-int migsim_page_store(struct migsim_dev *sim, unsigned long index,
-		      const void *from);
+int migsim_page_adopt(struct migsim_dev *sim, unsigned long index,
+		      struct page *page);
 int migsim_memory_read(struct migsim_dev *sim, u64 pos, void *to, size_t len);
 int migsim_memory_write(struct migsim_dev *sim, u64 pos, const void *from,
 			size_t len);
