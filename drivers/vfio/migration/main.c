@@ -5,6 +5,7 @@
  * vfio.ko keeps the ioctl front end. It calls in through migration_set_state(),
  * migration_get_state() and migration_get_data_size(), with the vfio_device open.
  */
+#include <kunit/visibility.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 
@@ -12,6 +13,7 @@
 
 /* Runs the workers of all sessions. Unbound: they copy and checksum a lot. */
 struct workqueue_struct *vfio_mig_wq;
+EXPORT_SYMBOL_IF_KUNIT(vfio_mig_wq);
 
 static void vfio_mig_release(struct kref *ref)
 {
