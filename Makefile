@@ -35,6 +35,7 @@ help:
 	@echo '  uml           modules and programs for the User Mode Linux kernel;'
 	@echo '                run them by $(VM)/uml.sh'
 	@echo '  check-mutants prove that the tests notice planted defects'
+	@echo '  check-uml     all tests on the newest kernel as User Mode Linux'
 	@echo '  clean         remove build/ (downloads stay in the cache,'
 	@echo '                $${VFIO_MIGRATION_CACHE:-~/.cache/vfio-migration})'
 
@@ -86,6 +87,10 @@ demo:
 .PHONY: check
 check:
 	@$(CHECK)/check.sh
+
+.PHONY: check-uml
+check-uml:
+	@$(CHECK)/check-uml.sh
 
 .PHONY: check-mutants
 check-mutants:

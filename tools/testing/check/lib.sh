@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# What check.sh, mutants.sh and demo.sh share: counting KTAP, running tests.
+# What check.sh, its relatives for other kernels, mutants.sh and demo.sh share:
+# counting KTAP, steps in $out, running tests.
+
+# shellcheck source=tools/testing/vm/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../vm/lib.sh"
 
 CHECK_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TOP=$(cd "$CHECK_DIR/../../.." && pwd)
@@ -69,6 +73,16 @@ totals()
 	[ "$FAILED" -eq 0 ] && [ "$PASSED" -gt 0 ]
 }
 
+# suspect LOG: who ran when the kernel first complained
+suspect()
+{
+	awk -v splat="$VM_SPLAT" '
+		/check: / { who = $NF }
+		$0 ~ splat { exit }
+		END { print who ? "last began " who : "nobody had begun" }' "$1" |
+		tr -d '\r'
+}
+
 # run_tests MACHINE OUT SECONDS PROGRAM...: in as few boots as it takes. A program
 # that ends the machine is marked with status 125 and the others go on in a new
 # one. Machines with the same OUT, all started at once, share the programs.
@@ -97,8 +111,100 @@ run_tests()
 			cp "$out/console$machine.log" "$out/$program.console"
 			continue 2
 		done
-		# Nobody was running: the machine itself is the culprit.
-		echo "$rc" > "$out/machine$machine.failed"
+		# All have ended, or none began: the log may know more.
+		echo "status $rc, $(suspect "$out/console$machine.log")" \
+			> "$out/machine$machine.failed"
 		return "$rc"
+	done
+}
+
+# step NAME COMMAND...: nothing can go on without it
+step()
+{
+	local name=$1
+	shift
+
+	echo "# $name"
+	if ! "$@" > "$out/$name.log" 2>&1; then
+		tail -n 60 "$out/$name.log"
+		result not "build:$name" "see $out/$name.log"
+		totals
+		exit 1
+	fi
+	result ok "build:$name"
+}
+
+# quiet_step NAME COMMAND...: a build that may not warn
+quiet_step()
+{
+	local name=$1
+	shift
+
+	step "$name" "$@"
+	if grep -A4 -E 'warning:|WARNING' "$out/$name.log"; then
+		result not "build:$name.quiet" "see $out/$name.log"
+	else
+		result ok "build:$name.quiet"
+	fi
+}
+
+# start NAME COMMAND...: a script that prints KTAP, in the background
+start()
+{
+	local name=$1
+	shift
+
+	{
+		rc=0
+		"$@" > "$out/$name.tap" 2> "$out/$name.err" || rc=$?
+		echo $rc > "$out/$name.rc"
+	} &
+}
+
+# collect NAME: what became of it
+collect()
+{
+	local name=$1 rc
+
+	rc=$(cat "$out/$name.rc" 2>/dev/null || echo none)
+	echo "# $name"
+	grep '^# ' "$out/$name.tap"
+	[ "$rc" = 0 ] || tail -n 20 "$out/$name.err"
+	results "$out/$name.tap" "$name" "$rc"
+}
+
+# start_selftests: all that there are, in the background
+start_selftests()
+{
+	local machine
+
+	mkdir -p "$out/selftests"
+	# Scripts take longest, so they go first.
+	mapfile -t programs < <(make -s -C "$SELFTESTS" list | xargs -n 1 |
+		sort -r -t. -k2)
+	echo "# selftests: ${programs[*]}"
+	for machine in 1 2; do
+		run_tests $machine "$out/selftests" "${TEST_TIMEOUT:-400}" \
+			"${programs[@]}" &
+	done
+}
+
+# collect_selftests: what became of them
+collect_selftests()
+{
+	local machine program tap rc
+
+	[ ${#programs[@]} -gt 0 ] || result not selftests:list none
+	for machine in "$out"/selftests/machine*.failed; do
+		[ -e "$machine" ] || continue
+		result not "selftests:$(basename "$machine" .failed)" \
+			"$(cat "$machine"), see $out/selftests/console*.log"
+	done
+	for program in "${programs[@]}"; do
+		tap=$out/selftests/$program.tap
+		rc=$(cat "$out/selftests/$program.rc" 2>/dev/null || echo none)
+		[ -e "$tap" ] || : > "$tap"
+		case $rc in 0 | 4) ;; *) sed 's/^/# /' "$tap" ;; esac
+		results "$tap" "$program" "$rc"
 	done
 }

@@ -20,6 +20,12 @@ krel=$(cat "$build/include/config/kernel.release")
 
 vm_job "$build/image" "$krel"
 
+# Its memory is a file, and containers come with a /dev/shm of 64 MiB.
+if [ "$(df -k --output=avail /dev/shm 2>/dev/null | tail -n 1)" -lt \
+     "$(($(numfmt --from=iec "$VM_MEM") >> 10))" ] 2>/dev/null; then
+	export TMPDIR=$VM_JOB
+fi
+
 # The root is the host's, read-only; an overlay makes it look writable.
 cat > "$VM_JOB/init" <<INIT
 #!/bin/bash
