@@ -188,8 +188,6 @@
  * For what the device can do in its present opening, including what the client has
  * opted in to; what the device is doing now does not matter.
  */
-#define VFIO_DEVICE_FEATURE_MIGX_PATH		0xf000
-
 struct vfio_device_feature_migx_path {
 	__u32 from;
 	__u32 to;
@@ -197,6 +195,8 @@ struct vfio_device_feature_migx_path {
 	__u32 nr_steps;
 	__u32 steps[8];
 };
+
+#define VFIO_DEVICE_FEATURE_MIGX_PATH		0xf000
 
 /* There is a way, of no steps if @from is @to. */
 #define VFIO_MIGX_PATH_SUPPORTED	(1 << 0)
@@ -223,12 +223,12 @@ struct vfio_device_feature_migx_path {
  *
  * EBUSY if a drain is open already; EMFILE, ENFILE, ENOMEM; the driver's own errno.
  */
-#define VFIO_DEVICE_FEATURE_MIGX_DRAIN		0xf001
-
 struct vfio_device_feature_migx_drain {
 	__u32 flags;
 	__s32 fd;
 };
+
+#define VFIO_DEVICE_FEATURE_MIGX_DRAIN		0xf001
 
 /*
  * SET, without data: allow STOP_COPY -> PRE_COPY_P2P, without P2P STOP_COPY ->
@@ -255,8 +255,6 @@ struct vfio_device_feature_migx_drain {
  * session that fails for good. What comes of an error, such as the SET that reports
  * again that the data was refused, keeps its reason and its offset.
  */
-#define VFIO_DEVICE_FEATURE_MIGX_LAST_ERROR	0xf003
-
 struct vfio_device_feature_migx_last_error {
 	__u32 error;
 	__u32 from;
@@ -266,6 +264,8 @@ struct vfio_device_feature_migx_last_error {
 	__aligned_u64 count;
 	__u8 reason[128];
 };
+
+#define VFIO_DEVICE_FEATURE_MIGX_LAST_ERROR	0xf003
 
 #define VFIO_MIGX_NO_OFFSET		(~(__u64)0)
 
