@@ -36,6 +36,7 @@ help:
 	@echo '                run them by $(VM)/uml.sh'
 	@echo '  check-mutants prove that the tests notice planted defects'
 	@echo '  check-uml     all tests on the newest kernel as User Mode Linux'
+	@echo '  kunit         unit tests of the core, in User Mode Linux'
 	@echo '  clean         remove build/ (downloads stay in the cache,'
 	@echo '                $${VFIO_MIGRATION_CACHE:-~/.cache/vfio-migration})'
 
@@ -91,6 +92,10 @@ check:
 .PHONY: check-uml
 check-uml:
 	@$(CHECK)/check-uml.sh
+
+.PHONY: kunit
+kunit:
+	@$(CHECK)/kunit.sh
 
 .PHONY: check-mutants
 check-mutants:

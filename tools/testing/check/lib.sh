@@ -208,3 +208,42 @@ collect_selftests()
 		results "$tap" "$program" "$rc"
 	done
 }
+
+# build_with_kunit KDIR MAKEFLAGS...: the modules to $out/modules, and the one
+# with the unit tests, which nothing may load by chance, to $out/kunit
+build_with_kunit()
+{
+	quiet_step modules make modules KDIR="$1" "${@:2}" W=1 \
+		CONFIG_VFIO_MIGRATION_KUNIT_TEST=m \
+		FARM="$TOP/build/farm/${out##*/}" MODULES="$out/modules"
+	mkdir -p "$out/kunit"
+	mv "$out"/modules/*-kunit.ko "$out/kunit/" && return
+	result not build:kunit "no module with tests"
+	totals
+	exit 1
+}
+
+# run_kunit OUT MODULE...: results of all suites
+run_kunit()
+{
+	local dir=$1 rc=0 suite before=$NUMBER n
+	shift
+
+	"$RUN" -n -t 300 -o "$dir" -- "$CHECK_DIR/guest-kunit.sh" "$@" || rc=$?
+	for suite in "$dir"/*.ktap; do
+		[ -e "$suite" ] || break
+		n=$NUMBER
+		sed 's/^/# /' "$suite"
+		# The suite's own level is one result, its tests are one below.
+		sed -n 's/^    \([^ ]\)/\1/p' "$suite" > "${suite%.ktap}.tap"
+		results "${suite%.ktap}.tap" "$(basename "$suite" .ktap)" \
+			"$(grep -q '^ok 1 ' "$suite"; echo $?)"
+		[ "$NUMBER" -gt "$n" ] ||
+			result not "$(basename "$suite" .ktap):all" "no tests"
+	done
+	if [ "$rc" -ne 0 ]; then
+		result not kunit:machine "status $rc, see $dir/console.log"
+	elif [ "$NUMBER" -eq "$before" ]; then
+		result not kunit:suites "there are none"
+	fi
+}
