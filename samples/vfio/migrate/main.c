@@ -24,10 +24,23 @@ enum {
 	KEY_PROBE,
 };
 
+enum command {
+	CMD_LOCAL,
+	CMD_LIST,
+	CMD_DECODE,
+	CMD_NR,
+};
+
+static const char * const commands[CMD_NR] = {
+	[CMD_LOCAL] = "local",
+	[CMD_LIST] = "list",
+	[CMD_DECODE] = "decode",
+};
+
 struct command_line {
 	struct options opt;
-	bool list;
-	char **pairs;
+	enum command command;
+	char **args;		/* SRC=DST... or FILE */
 	unsigned int nr;
 };
 
@@ -52,12 +65,20 @@ static const char doc[] =
 	"PRE_COPY to STOP_COPY before it reads the first; here each is as one "
 	"without PRE_COPY, whose STOP_COPY comes just before its reads.)\n"
 	"\n"
+	"decode reads a stream that was saved from a device on the VFIO migration "
+	"core, from FILE or with - from stdin, prints its header and sections, and "
+	"checks all that a destination checks before it asks its device. It names "
+	"the errno that a destination would give, and goes on while it can tell "
+	"where the next section begins. What depends on the device (its type, "
+	"size and version, and what is in the sections) is not judged.\n"
+	"\n"
 	"Downtime is from the first P2P request (STOP_COPY without P2P) to the "
 	"last destination's confirmation.\n"
 	"\n"
 	"Exit status: 0 the destinations hold the state; 1 they do not, the "
 	"sources run on; 2 bad command line; 3 the destinations hold the state, "
-	"but a later step failed. list: 0 or 1.";
+	"but a later step failed. list: 0 or 1. decode: 0 the stream is complete "
+	"and right; 1 it is not.";
 
 static const struct argp_option options[] = {
 	{ 0, 0, 0, 0, "local:", 1 },
@@ -74,7 +95,7 @@ static const struct argp_option options[] = {
 	{ 0, 0, 0, 0, "list:", 2 },
 	{ "probe", KEY_PROBE, 0, 0,
 	  "Open the devices that nothing else holds, for state and capabilities; this starts them for a moment", 0 },
-	{ 0, 0, 0, 0, "Both:", 3 },
+	{ 0, 0, 0, 0, "All:", 3 },
 	{ "json", KEY_JSON, "FILE", 0, "Write a report, - for stdout", 0 },
 	{ "quiet", 'q', 0, 0, "No table and no progress", 0 },
 	{ "verbose", 'v', 0, 0,
@@ -120,32 +141,41 @@ static void add_pair(struct argp_state *state, struct command_line *cl,
 	if (!good)
 		argp_error(state, "'%s': a device is an mdev uuid, a PCI address, a /dev/vfio/devices path, or fd:N",
 			   spec);
-	cl->pairs[cl->nr++] = spec;
+	cl->args[cl->nr++] = spec;
 }
 
 static void add_arg(struct argp_state *state, struct command_line *cl,
 		    char *arg)
 {
-	if (state->arg_num) {
-		if (cl->list)
-			argp_error(state, "list takes no arguments");
+	unsigned int i;
+
+	if (!state->arg_num) {
+		for (i = 0; i < CMD_NR && strcmp(arg, commands[i]); i++)
+			;
+		if (i == CMD_NR)
+			argp_error(state, "unknown command '%s'", arg);
+		cl->command = i;
+	} else if (cl->command == CMD_LIST) {
+		argp_error(state, "list takes no arguments");
+	} else if (cl->command == CMD_LOCAL) {
 		add_pair(state, cl, arg);
-		return;
+	} else {
+		cl->args[cl->nr++] = arg;
 	}
-	cl->list = !strcmp(arg, "list");
-	if (!cl->list && strcmp(arg, "local"))
-		argp_error(state, "unknown command '%s'", arg);
 }
 
 static void check_end(struct argp_state *state, struct command_line *cl)
 {
 	struct options *opt = &cl->opt;
 
-	if (!cl->list && !cl->nr)
+	if (cl->command == CMD_LOCAL && !cl->nr)
 		argp_error(state, "local needs at least one SRC=DST");
-	if (cl->list && (opt->run || opt->serial || opt->keep_source))
-		argp_error(state, "list takes only --probe and --json");
-	if (!cl->list && opt->probe)
+	if (cl->command == CMD_DECODE && cl->nr != 1)
+		argp_error(state, "decode needs one FILE, - for stdin");
+	if (cl->command != CMD_LOCAL &&
+	    (opt->run || opt->serial || opt->keep_source))
+		argp_error(state, "--run, --serial and --keep-source are for local");
+	if (cl->command != CMD_LIST && opt->probe)
 		argp_error(state, "--probe is for list");
 	if (opt->quiet)
 		opt->progress = false;
@@ -191,7 +221,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		add_arg(state, cl, arg);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "what to do? local or list");
+		argp_error(state, "what to do? local, list or decode");
 		return EINVAL;
 	case ARGP_KEY_SUCCESS:
 		check_end(state, cl);
@@ -201,12 +231,24 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	}
 }
 
+static int run(const struct command_line *cl)
+{
+	switch (cl->command) {
+	case CMD_LIST:
+		return list_run(&cl->opt);
+	case CMD_DECODE:
+		return decode_run(&cl->opt, cl->args[0]);
+	default:
+		return local_run(&cl->opt, cl->args, cl->nr);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_opt,
-		.args_doc = "local SRC=DST...\nlist",
+		.args_doc = "local SRC=DST...\nlist\ndecode FILE",
 		.doc = doc,
 	};
 	struct command_line cl = {
@@ -220,10 +262,9 @@ int main(int argc, char **argv)
 	int status;
 
 	argp_err_exit_status = EXIT_BAD_USAGE;
-	cl.pairs = xcalloc(argc, sizeof(*cl.pairs));
+	cl.args = xcalloc(argc, sizeof(*cl.args));
 	argp_parse(&argp, argc, argv, 0, NULL, &cl);
-	status = cl.list ? list_run(&cl.opt) :
-			   local_run(&cl.opt, cl.pairs, cl.nr);
-	free(cl.pairs);
+	status = run(&cl);
+	free(cl.args);
 	return status;
 }

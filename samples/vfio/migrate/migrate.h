@@ -333,4 +333,7 @@ void inuse_free(void);
 /* list.c */
 int list_run(const struct options *opt);
 
+/* decode.c */
+int decode_run(const struct options *opt, const char *name);
+
 #endif /* VFIO_MIGRATE_H */

@@ -7,7 +7,7 @@
 packages=(
 	# building
 	build-essential gcc-12 bc bison flex libelf-dev libssl-dev python3
-	liburing-dev libjson-c-dev
+	liburing-dev libjson-c-dev libxxhash-dev
 	# kernels: unpacking, module dependencies, initramfs
 	kmod xz-utils cpio busybox-static iproute2 procps
 	# machines

@@ -7,6 +7,7 @@
 HERE=$(cd "$(dirname "$0")" && pwd)
 MIGRATE=${VFIO_MIGRATE:-$HERE/vfio-migrate}
 HOLD=${VFIO_HOLD:-$(dirname "$MIGRATE")/vfio-hold}
+STREAM=$HERE/stream_tool
 PARENT=/sys/class/mdev_bus/migsim
 MDEV=/sys/bus/mdev/devices
 FAULTS=/sys/kernel/debug/migsim
@@ -152,7 +153,7 @@ json_has()
 # json_number KEY: the first value
 json_number()
 {
-	[[ $(< "$TMP/json") =~ \"$1\":([0-9.]+) ]] && echo "${BASH_REMATCH[1]}"
+	[[ $(< "$TMP/json") =~ \"$1\":\ ?([0-9.]+) ]] && echo "${BASH_REMATCH[1]}"
 }
 
 # --- what it moves -----------------------------------------------------------
@@ -562,7 +563,8 @@ bad_arguments()
 	usage local --threshold 1X "$p" && usage local --threshold -1 "$p" &&
 	usage local --chunk 0 "$p" && usage local --max-rounds 0 "$p" &&
 	usage local --probe "$p" && usage list --serial &&
-	usage local --nonsense "$p"
+	usage local --nonsense "$p" && usage decode && usage decode a b &&
+	usage decode --run a && usage decode --probe a
 }
 
 # refused REASON ARG...: nothing is touched
@@ -665,6 +667,120 @@ list_probe()
 	check capabilities grep -q 'STOP_COPY|PRE_COPY$' "$TMP/out"
 }
 
+# --- decode ------------------------------------------------------------------------
+
+# decode ARG...: with a report
+decode()
+{
+	migrate decode "$@" --json "$TMP/json"
+}
+
+# verdict ERRNO OFFSET: of the last decode, in the report and on stderr
+verdict()
+{
+	check "status, not $1" equal "$RC" 1 &&
+	check "line for $1" one_line &&
+	check "$1 at $2" says "$1 at byte $2: " &&
+	check "report of $1" json_has \
+		$'\n"error": \{ "errno": [0-9]+, "name": "'"$1\", \"offset\": $2, " &&
+	check "not valid" json_has '"valid": false'
+}
+
+decode_valid()
+{
+	local size
+
+	"$STREAM" save migsim-full 262144 > "$TMP/stream" || return
+	size=$(stat -c %s "$TMP/stream")
+	decode "$TMP/stream"
+	check status equal "$RC" 0 &&
+	check silent [ ! -s "$TMP/err" ] &&
+	check device grep -q '^device type migsim-full, version 1, size 262144' "$TMP/out" &&
+	check end grep -q ' END -  *32 ' "$TMP/out" &&
+	check verdict grep -q "^valid: .* $size bytes" "$TMP/out" &&
+	check report json_has '"valid": true' &&
+	check sections equal "$(grep -c '"payload_sum_right": true' "$TMP/json")" \
+		"$(json_number sections_read)" &&
+	check bytes equal "$(json_number bytes_read)" "$size" || return
+	cp "$TMP/out" "$TMP/table"
+	# A pipe gives the same, in pieces of any length.
+	migrate decode - < <(dd if="$TMP/stream" bs=1021 2> /dev/null)
+	check "status from a pipe" equal "$RC" 0 &&
+	check "the same from a pipe" cmp "$TMP/out" "$TMP/table" || return
+	migrate decode -q "$TMP/stream"
+	check "quiet status" equal "$RC" 0 && check quiet [ ! -s "$TMP/out" ]
+}
+
+# Every kind of damage has its errno, as a device would give it.
+decode_damage()
+{
+	local kind err offset device n=0
+
+	"$STREAM" save migsim-basic 163840 > "$TMP/stream" &&
+		mkdir -p "$TMP/damage" &&
+		"$STREAM" damage "$TMP/stream" "$TMP/damage" > "$TMP/kinds" ||
+		return
+	while read -r kind err offset device; do
+		n=$((n + 1))
+		decode "$TMP/damage/$kind"
+		if [ "$device" ]; then
+			check "status of $kind" equal "$RC" 0 || return
+		else
+			check "$kind" verdict "$err" "$offset" || return
+		fi
+	done < "$TMP/kinds"
+	check "all kinds" [ "$n" -ge 30 ]
+}
+
+# A wrong payload does not hide what comes after it.
+decode_goes_on()
+{
+	"$STREAM" save migsim-basic 163840 > "$TMP/stream" &&
+		mkdir -p "$TMP/damage" &&
+		"$STREAM" damage "$TMP/stream" "$TMP/damage" > "$TMP/kinds" ||
+		return
+	decode "$TMP/stream"
+	cp "$TMP/out" "$TMP/table"
+	decode "$TMP/damage/payload"
+	check status equal "$RC" 1 &&
+	check faults equal "$(json_number faults)" 1 &&
+	check all equal "$(grep -c ' right$' "$TMP/out")" \
+		"$(($(grep -c ' right$' "$TMP/table") - 1))" &&
+	check one equal "$(grep -c ' right  WRONG$' "$TMP/out")" 1 &&
+	check end grep -q ' END ' "$TMP/out" || return
+	# A wrong header does: nobody knows where the next one is.
+	decode "$TMP/damage/section_sum"
+	check status equal "$RC" 1 && check stops equal "$(grep -c ' END ' "$TMP/out")" 0
+}
+
+decode_no_stream()
+{
+	: > "$TMP/empty"
+	decode "$TMP/empty"
+	verdict ENODATA 0 || return
+	decode /dev/zero
+	verdict EILSEQ 0 || return
+	decode "$0"
+	verdict EILSEQ 0 || return
+	decode "$TMP"
+	verdict EISDIR 0 || return
+	migrate decode "$TMP/nothing"
+	check status equal "$RC" 1 && check line one_line &&
+	check reason says "No such file"
+}
+
+# Of any length, in little memory: here less than a stream has bytes.
+decode_bounded()
+{
+	"$STREAM" save migsim-full 41943040 > "$TMP/stream" || return
+	(ulimit -v 32768 && "$MIGRATE" decode "$TMP/stream" > "$TMP/out" 2> "$TMP/err")
+	RC=$?
+	check status equal "$RC" 0 || return
+	decode - < <(cat "$TMP/stream" /dev/zero)
+	verdict E2BIG "$(stat -c %s "$TMP/stream")" &&
+	rm "$TMP/stream"
+}
+
 # --- the report --------------------------------------------------------------------
 
 report()
@@ -710,12 +826,14 @@ TESTS=(moves_full moves_snapshot moves_precopy moves_basic moves_busy
 	source_is_reset source_is_kept fails_parallel fails_serial fails_others
 	tells_state all_go_back fails_late signals signal_in_data bad_arguments
 	refuses refused_by_device in_use bad_report_file list_devices list_probe
+	decode_valid decode_damage decode_goes_on decode_no_stream decode_bounded
 	report quiet progress)
 [ $# -eq 0 ] || TESTS=("$@")
 
 why_not()
 {
 	[ -x "$MIGRATE" ] && [ -x "$HOLD" ] || echo "no $MIGRATE and vfio-hold"
+	[ -x "$STREAM" ] || echo "no $STREAM"
 	[ "$(id -u)" -eq 0 ] || echo "not root"
 	[ -d "$PARENT" ] || echo "migsim is not loaded"
 	[ -d "$FAULTS" ] || mount -t debugfs none /sys/kernel/debug 2> /dev/null

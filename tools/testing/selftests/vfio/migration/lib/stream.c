@@ -77,11 +77,16 @@ void vfm_header_seal(struct vfio_mig_stream_header *header)
 	header->sum = htole64(vfm_xxh64(header, sizeof(*header) - 8));
 }
 
+void vfm_section_seal_header(struct vfio_mig_section_header *header)
+{
+	header->sum = htole64(vfm_xxh64(header, sizeof(*header) - 8));
+}
+
 void vfm_section_seal(struct vfio_mig_section_header *header)
 {
 	header->payload_sum = htole64(vfm_xxh64(header + 1,
 						le32toh(header->length)));
-	header->sum = htole64(vfm_xxh64(header, sizeof(*header) - 8));
+	vfm_section_seal_header(header);
 }
 
 static void vfm_check_header(const struct vfio_mig_stream_header *h)

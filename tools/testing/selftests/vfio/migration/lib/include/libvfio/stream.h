@@ -37,6 +37,7 @@ void vfm_stream_free(struct vfm_stream *stream);
 /* Computes checksums again after a change, so that only the change is wrong. */
 void vfm_header_seal(struct vfio_mig_stream_header *header);
 void vfm_section_seal(struct vfio_mig_section_header *header);
+void vfm_section_seal_header(struct vfio_mig_section_header *header);
 
 void vfm_buf_append(struct vfm_buf *buf, const void *data, size_t len);
 void vfm_buf_copy(struct vfm_buf *to, const struct vfm_buf *from);
