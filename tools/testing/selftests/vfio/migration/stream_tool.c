@@ -15,6 +15,8 @@
 #include <libvfio/damage.h>
 #include <libvfio/migsim.h>
 
+#include "migsim_regs.h"
+
 static void write_all(int fd, const struct vfm_buf *buf)
 {
 	size_t done;
@@ -45,6 +47,7 @@ static int save(const char *type, const char *size)
 
 	vfm_attr_set(dev, "state_size", strtoull(size, NULL, 0));
 	vfm_open(dev);
+	vfm_bar_write(dev, MIGSIM_BAR_REGS, MIGSIM_REG_SCRATCH, "scratch", 8);
 	vfm_save(dev, &buf, NULL);
 	write_all(STDOUT_FILENO, &buf);
 	vfm_buf_free(&buf);
