@@ -140,7 +140,8 @@ struct vfio_mig_ops {
  *	goes on with what changes from then on, and sends again, in the next STOP_COPY,
  *	what it sends before it is done. load() must take that too (A11)
  * @idempotent: save() of a state that load() brought and nothing changed since gives
- *	the sections that load() got; the stream then is the same, byte by byte (B10)
+ *	the sections that load() got, if those were saved without PRE_COPY and within
+ *	the same window; the stream then is the same, byte by byte (B10)
  * @no_poll: hide poll() from user space, to test a client's fallback (C2)
  * @no_nowait: hide non-blocking attempts (IOCB_NOWAIT) likewise (C2)
  */

@@ -18,6 +18,19 @@
 	.mmap = __builtin_choose_expr(0, (fn), NULL)
 #endif
 
+/*
+ * vfio_device.precopy_info_v2: since 7.1 vfio.ko answers
+ * VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2. Before, it reaches the driver.
+ */
+static inline bool vfio_device_precopy_info_v2(const struct vfio_device *vdev)
+{
+#ifdef VFIO_COMPAT_HAVE_PRECOPY_INFO_V2
+	return vdev->precopy_info_v2;
+#else
+	return false;
+#endif
+}
+
 struct vfio_info_cap;
 
 static inline long

@@ -29,6 +29,9 @@
  * @mig: device
  * @start: state that the caller saw
  * @reset_count: to notice a reset
+ * @from: where the last arc began
+ * @to: where it leads, or the target if there is no arc
+ * @reason: why it failed
  * @lost: a session of the caller was ended on the way
  * @opened: session that the last arc opened
  */
@@ -36,6 +39,9 @@ struct vfio_mig_walk {
 	struct vfio_mig *mig;
 	enum vfio_device_mig_state start;
 	unsigned long reset_count;
+	enum vfio_device_mig_state from;
+	unsigned int to;
+	struct vfio_mig_reason reason;
 	bool lost;
 	struct vfio_mig_session *opened;
 };
@@ -113,6 +119,21 @@ static int vfio_mig_call_arc(struct vfio_mig *mig,
 	return ret;
 }
 
+/* Whose stream the device's state is now, if it is one's (B10). */
+static void vfio_mig_note_loaded(struct vfio_mig *mig,
+				 enum vfio_device_mig_state from,
+				 enum vfio_device_mig_state to)
+{
+	if (to == VFIO_DEVICE_STATE_RUNNING ||
+	    to == VFIO_DEVICE_STATE_RUNNING_P2P)
+		mig->is_loaded = false;
+	if (from == VFIO_DEVICE_STATE_RESUMING && mig->session &&
+	    mig->session->load.complete) {
+		mig->is_loaded = mig->config.idempotent;
+		mig->loaded_id = mig->session->load.stream_id;
+	}
+}
+
 /* The core's part, once the device has moved. */
 static void vfio_mig_entered(struct vfio_mig *mig,
 			     enum vfio_device_mig_state to)
@@ -120,10 +141,40 @@ static void vfio_mig_entered(struct vfio_mig *mig,
 	enum vfio_device_mig_state from = mig->state;
 
 	WRITE_ONCE(mig->state, to);
+	vfio_mig_note_loaded(mig, from, to);
 	if (vfio_mig_arc_ends(from, to))
 		vfio_mig_session_detach(mig);
 	else if (to == VFIO_DEVICE_STATE_STOP_COPY && mig->session)
 		vfio_mig_save_stop_copy(mig->session);
+	else if (from == VFIO_DEVICE_STATE_STOP_COPY && mig->session)
+		vfio_mig_save_copy_back(mig->session);
+}
+
+/*
+ * What has to be so before the driver is asked. The load that leaving RESUMING
+ * completes drops state_mutex meanwhile.
+ */
+static int vfio_mig_prepare_arc(struct vfio_mig *mig,
+				enum vfio_device_mig_state to)
+{
+	if (vfio_mig_drain_holds(mig, to))
+		return vfio_mig_fail(mig, -EBUSY, "no drain is done");
+	if (mig->state == VFIO_DEVICE_STATE_RESUMING)
+		return vfio_mig_load_finish(mig);
+	if (mig->state == VFIO_DEVICE_STATE_STOP_COPY &&
+	    vfio_mig_precopy(to) && mig->session)
+		return vfio_mig_save_withdraw_end(mig->session);
+
+	return 0;
+}
+
+/* The driver has refused: what vfio_mig_prepare_arc() did is undone. */
+static void vfio_mig_stay(struct vfio_mig *mig)
+{
+	if (mig->state == VFIO_DEVICE_STATE_RESUMING)
+		vfio_mig_load_resume(mig->session);
+	else if (mig->state == VFIO_DEVICE_STATE_STOP_COPY && mig->session)
+		vfio_mig_session_work(mig->session);
 }
 
 /*
@@ -136,6 +187,7 @@ static int vfio_mig_do_arc(struct vfio_mig *mig, enum vfio_device_mig_state to,
 	struct vfio_mig_session *session = NULL;
 	int ret;
 
+	vfio_mig_clear_reason(mig);
 	if (vfio_mig_arc_opens(mig->state, to)) {
 		session = vfio_mig_session_open(mig, vfio_mig_saving(to));
 		if (IS_ERR(session))
@@ -143,18 +195,13 @@ static int vfio_mig_do_arc(struct vfio_mig *mig, enum vfio_device_mig_state to,
 		if (to == VFIO_DEVICE_STATE_STOP_COPY)
 			session->save.stop_copy = true;
 	}
-	if (mig->state == VFIO_DEVICE_STATE_RESUMING) {
-		ret = vfio_mig_load_finish(mig);
-		if (ret)
-			return ret;
-	}
+	ret = vfio_mig_prepare_arc(mig, to);
+	if (ret)
+		goto err_discard;
 	ret = vfio_mig_call_arc(mig, to);
 	if (ret) {
-		if (session)
-			vfio_mig_discard(session);
-		else if (mig->state == VFIO_DEVICE_STATE_RESUMING)
-			vfio_mig_load_resume(mig->session);
-		return ret;
+		vfio_mig_stay(mig);
+		goto err_discard;
 	}
 	vfio_mig_entered(mig, to);
 	if (session)
@@ -162,6 +209,12 @@ static int vfio_mig_do_arc(struct vfio_mig *mig, enum vfio_device_mig_state to,
 	*opened = session;
 
 	return 0;
+
+err_discard:
+	if (session)
+		vfio_mig_discard(session);
+
+	return ret;
 }
 
 /*
@@ -177,7 +230,7 @@ static void vfio_mig_walk_back(struct vfio_mig *mig,
 	lockdep_assert_held(&mig->state_mutex);
 	mig->unwinding = true;
 	while (mig->state != start && !vfio_mig_aborted(mig)) {
-		next = vfio_mig_next_arc(mig->flags, mig->state, start);
+		next = vfio_mig_next_arc(vfio_mig_flags(mig), mig->state, start);
 		if (vfio_mig_do_arc(mig, next, &opened))
 			break;
 		if (WARN_ON_ONCE(opened)) {
@@ -195,7 +248,10 @@ static int vfio_mig_walk_step(struct vfio_mig_walk *walk,
 	enum vfio_device_mig_state from = mig->state;
 	int ret;
 
+	walk->from = from;
+	walk->to = next;
 	ret = vfio_mig_do_arc(mig, next, &walk->opened);
+	walk->reason = mig->reason;
 	if (ret)
 		return ret;
 	if (vfio_mig_arc_ends(from, next))
@@ -204,6 +260,25 @@ static int vfio_mig_walk_step(struct vfio_mig_walk *walk,
 		walk->opened->undo = walk->lost ? from : walk->start;
 
 	return 0;
+}
+
+static int vfio_mig_no_way(struct vfio_mig_walk *walk, unsigned int target)
+{
+	strscpy(walk->reason.text, "there is no way",
+		sizeof(walk->reason.text));
+	walk->to = target;
+
+	return -EINVAL;
+}
+
+/* A reset that overtakes is the first to be told of. */
+static int vfio_mig_walk_outcome(struct vfio_mig_walk *walk, int ret)
+{
+	if (!vfio_mig_overtaken(walk))
+		return ret;
+	walk->reason.text[0] = 0;
+
+	return -ECANCELED;
 }
 
 static int vfio_mig_walk(struct vfio_mig_walk *walk,
@@ -215,20 +290,40 @@ static int vfio_mig_walk(struct vfio_mig_walk *walk,
 
 	lockdep_assert_held(&mig->state_mutex);
 	do {
-		next = vfio_mig_next_arc(mig->flags, mig->state, target);
+		next = vfio_mig_next_arc(vfio_mig_flags(mig), mig->state, target);
 		if (next == VFIO_DEVICE_STATE_ERROR)
-			return -EINVAL;
+			return vfio_mig_no_way(walk, target);
 		if (next == mig->state)
 			return 0;
 		ret = vfio_mig_walk_step(walk, next);
 		if (vfio_mig_overtaken(walk))
-			return -ECANCELED;
+			break;
 	} while (!ret && mig->state != target);
 
-	if (ret && !walk->lost && mig->state != VFIO_DEVICE_STATE_ERROR)
+	if (ret && !walk->lost && mig->state != VFIO_DEVICE_STATE_ERROR &&
+	    !vfio_mig_overtaken(walk))
 		vfio_mig_walk_back(mig, walk->start);
 
-	return vfio_mig_overtaken(walk) ? -ECANCELED : ret;
+	return vfio_mig_walk_outcome(walk, ret);
+}
+
+/* Return: the file for vfio.ko, NULL, or an ERR_PTR(). */
+static struct file *vfio_mig_walk_all(struct vfio_mig_walk *walk,
+				      enum vfio_device_mig_state target)
+{
+	struct vfio_mig *mig = walk->mig;
+	int ret;
+
+	walk->start = mig->state;
+	walk->from = mig->state;
+	walk->reset_count = mig->reset_count;
+	ret = vfio_mig_walk(walk, target);
+	if (!ret)
+		return walk->opened ? walk->opened->file : NULL;
+	if (walk->opened)
+		vfio_mig_discard(walk->opened);
+
+	return ERR_PTR(ret);
 }
 
 /**
@@ -244,23 +339,26 @@ struct file *vfio_mig_set_state(struct vfio_device *vdev,
 				enum vfio_device_mig_state target)
 {
 	struct vfio_mig *mig = vfio_mig_from_vdev(vdev);
-	struct vfio_mig_walk walk = { .mig = mig };
-	struct file *file = NULL;
+	struct vfio_mig_walk walk = {
+		.mig = mig,
+		.from = vfio_mig_state(mig),
+		.to = target,
+		.reason.offset = VFIO_MIGX_NO_OFFSET,
+	};
+	struct file *file;
 	int ret;
 
 	ret = vfio_mig_begin(mig);
-	if (ret)
-		return ERR_PTR(ret);
-	walk.start = mig->state;
-	walk.reset_count = mig->reset_count;
-	ret = vfio_mig_walk(&walk, target);
-	if (walk.opened && ret)
-		vfio_mig_discard(walk.opened);
-	else if (walk.opened)
-		file = walk.opened->file;
-	vfio_mig_unlock(mig);
-
-	return ret ? ERR_PTR(ret) : file;
+	if (ret) {
+		file = ERR_PTR(ret);
+	} else {
+		file = vfio_mig_walk_all(&walk, target);
+		vfio_mig_unlock(mig);
+	}
+	if (IS_ERR(file))
+		vfio_mig_record(mig, PTR_ERR(file), walk.from, walk.to,
+				&walk.reason);
+	return file;
 }
 
 /**
@@ -277,66 +375,15 @@ void vfio_mig_withdraw(struct vfio_mig_session *session)
 
 	if (vfio_mig_ended(session) || vfio_mig_begin(mig))
 		return;
-	if (mig->session == session && !vfio_mig_ended(session))
+	if (mig->session == session && !vfio_mig_ended(session)) {
+		vfio_mig_clear_reason(mig);
+		vfio_mig_fail(mig, -EMFILE, "no fd could be given");
+		vfio_mig_record(mig, -EMFILE, session->undo, mig->state,
+				&mig->reason);
 		vfio_mig_walk_back(mig, session->undo);
+	}
 	vfio_mig_unlock(mig);
 }
-
-static void vfio_mig_report(struct vfio_mig *mig, int err, const char *what,
-			    struct va_format *reason)
-{
-	pr_warn_ratelimited("vfio-migration: %s: %s in %s: %pV (%d)\n",
-			    mig->name, what, vfio_mig_state_name(mig->state),
-			    reason, err);
-}
-
-/**
- * vfio_mig_fail - say why a callback fails
- * @mig: device
- * @err: negative errno
- * @fmt: the reason, for people
- *
- * Context: in a callback.
- * Return: @err, for the callback to return.
- */
-int vfio_mig_fail(struct vfio_mig *mig, int err, const char *fmt, ...)
-{
-	struct va_format reason = { .fmt = fmt };
-	va_list args;
-
-	va_start(args, fmt);
-	reason.va = &args;
-	vfio_mig_report(mig, err, "failed", &reason);
-	va_end(args);
-
-	return err;
-}
-EXPORT_SYMBOL_GPL(vfio_mig_fail);
-
-/**
- * vfio_mig_broken - say that an arc left the device unusable
- * @mig: device, which goes to ERROR when the arc returns
- * @err: negative errno
- * @fmt: the reason, for people
- *
- * Context: in &vfio_mig_ops.arc.
- * Return: @err, for the arc to return.
- */
-int vfio_mig_broken(struct vfio_mig *mig, int err, const char *fmt, ...)
-{
-	struct va_format reason = { .fmt = fmt };
-	va_list args;
-
-	lockdep_assert_held(&mig->state_mutex);
-	mig->broken = true;
-	va_start(args, fmt);
-	reason.va = &args;
-	vfio_mig_report(mig, err, "broke", &reason);
-	va_end(args);
-
-	return err;
-}
-EXPORT_SYMBOL_GPL(vfio_mig_broken);
 
 /**
  * vfio_mig_wait_head - where arcs sleep

@@ -132,8 +132,35 @@ static __poll_t vfio_mig_poll(struct file *file, poll_table *wait)
 	return mask;
 }
 
+/* state_mutex is held. Return: flags to report. */
+static u32 vfio_mig_count_precopy(struct vfio_mig_session *session,
+				  struct vfio_mig_precopy *info)
+{
+	struct vfio_mig *mig = session->mig;
+	u32 flags = 0;
+
+	mig->ops->precopy_info(mig, info);
+	/* If the driver's kick is still on its way, be the first. */
+	if (info->initial || info->dirty)
+		set_bit(VFIO_MIG_KICKED, &session->flags);
+	if (!vfio_mig_save_counts_initial(session)) {
+		info->dirty += info->initial;
+		info->initial = 0;
+	} else if (vfio_mig_info_v2(mig) &&
+		   test_and_clear_bit(VFIO_MIG_REINIT, &session->flags)) {
+		vfio_mig_save_reinit(session);
+		flags = VFIO_PRECOPY_INFO_REINIT;
+	}
+	spin_lock_irq(&session->lock);
+	info->initial += session->save.unread_initial;
+	info->dirty += session->save.unread_later;
+	spin_unlock_irq(&session->lock);
+
+	return flags;
+}
+
 static int vfio_mig_get_precopy(struct vfio_mig_session *session,
-				struct vfio_mig_precopy *info)
+				struct vfio_mig_precopy *info, u32 *flags)
 {
 	struct vfio_mig *mig = session->mig;
 	int ret;
@@ -141,20 +168,12 @@ static int vfio_mig_get_precopy(struct vfio_mig_session *session,
 	ret = vfio_mig_begin(mig);
 	if (ret)
 		return ret;
-	if (mig->session != session || vfio_mig_ended(session)) {
+	if (mig->session != session || vfio_mig_ended(session))
 		ret = -ENODEV;
-	} else if (!vfio_mig_precopy(mig->state)) {
+	else if (!vfio_mig_precopy(mig->state))
 		ret = -EINVAL;
-	} else {
-		mig->ops->precopy_info(mig, info);
-		/* If the driver's kick is still on its way, be the first. */
-		if (info->initial || info->dirty)
-			set_bit(VFIO_MIG_KICKED, &session->flags);
-		spin_lock_irq(&session->lock);
-		info->initial += session->save.unread_initial;
-		info->dirty += session->save.unread_later;
-		spin_unlock_irq(&session->lock);
-	}
+	else
+		*flags = vfio_mig_count_precopy(session, info);
 	if (test_bit(VFIO_MIG_KICKED, &session->flags))
 		vfio_mig_session_work(session);
 	vfio_mig_unlock(mig);
@@ -174,10 +193,9 @@ static long vfio_mig_ioctl_precopy(struct vfio_mig_session *session,
 		return -EFAULT;
 	if (info.argsz < minsz)
 		return -EINVAL;
-	ret = vfio_mig_get_precopy(session, &left);
+	ret = vfio_mig_get_precopy(session, &left, &info.flags);
 	if (ret)
 		return ret;
-	info.flags = 0;
 	info.initial_bytes = left.initial;
 	info.dirty_bytes = left.dirty;
 

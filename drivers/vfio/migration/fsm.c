@@ -69,13 +69,24 @@ static bool vfio_mig_has_state(unsigned int flags, unsigned int state)
 	       (flags & vfio_mig_needs(state)) == vfio_mig_needs(state);
 }
 
+/* The way back from STOP_COPY is an extension, and not in the table (A11). */
+static unsigned int vfio_mig_step(unsigned int flags, unsigned int from,
+				  unsigned int to)
+{
+	if ((flags & VFIO_MIG_COPY_BACK) && from == SCOPY &&
+	    vfio_mig_precopy(to))
+		return PREP;
+
+	return vfio_mig_first_arc[from][to];
+}
+
 /**
  * vfio_mig_next_arc - the first arc of the path between two states
- * @flags: VFIO_MIGRATION_* that the device offers
+ * @flags: VFIO_MIGRATION_* that the device offers, and VFIO_MIG_COPY_BACK
  * @from: state that the device is in
  * @to: any number, as user space gave it
  *
- * Rule: A2, A3, A4.
+ * Rule: A2, A3, A4, A11.
  * Return: the state to go to next, @to itself if @from equals it,
  * VFIO_DEVICE_STATE_ERROR if there is no way or no such state.
  */
@@ -88,7 +99,7 @@ enum vfio_device_mig_state vfio_mig_next_arc(unsigned int flags,
 	if (!vfio_mig_has_state(flags, from) || !vfio_mig_has_state(flags, to))
 		return E;
 	do {
-		next = vfio_mig_first_arc[next][to];
+		next = vfio_mig_step(flags, next, to);
 	} while (!vfio_mig_has_state(flags, next));
 
 	return next;
@@ -118,6 +129,17 @@ bool vfio_mig_precopy(enum vfio_device_mig_state state)
 	return state == PRE || state == PREP;
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_mig_precopy);
+
+/**
+ * vfio_mig_working - is it a state in which the device starts work of any kind
+ * @state: any state
+ *
+ * Return: true if so.
+ */
+bool vfio_mig_working(enum vfio_device_mig_state state)
+{
+	return state == RUN || state == PRE;
+}
 
 /**
  * vfio_mig_arc_opens - does an arc open a data session (B1)

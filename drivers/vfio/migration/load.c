@@ -189,7 +189,7 @@ static int vfio_mig_load_check(struct vfio_mig_session *session,
 		return 0;
 	if (vfio_mig_sum_pages(section->pages, length) !=
 	    le64_to_cpu(section->header.payload_sum))
-		return vfio_mig_session_fail(session, -EBADMSG,
+		return vfio_mig_session_fail(session, -EBADMSG, section->offset,
 					     "checksum of section %llu",
 					     le64_to_cpu(section->header.sequence));
 	section->checked = true;
@@ -207,11 +207,15 @@ static int vfio_mig_load_call(struct vfio_mig_session *session,
 	/* As in vfio_mig_save_produce(). */
 	if (mutex_lock_killable(&mig->state_mutex))
 		return -EINTR;
-	if (mig->session == session && !vfio_mig_ended(session))
+	if (mig->session == session && !vfio_mig_ended(session)) {
+		vfio_mig_clear_reason(mig);
 		ret = mig->ops->load(mig, &source);
+	}
 	if (ret == VFIO_MIG_IDLE && source.taken)
 		ret = vfio_mig_fail(mig, -EIO,
-				    "the driver wants a section twice and took pages of it");
+				    "it wants it twice and took pages of it");
+	if (ret < 0)
+		strscpy(session->said, mig->reason.text, sizeof(session->said));
 	vfio_mig_unlock(mig);
 
 	return ret;
@@ -229,8 +233,10 @@ static int vfio_mig_load_driver(struct vfio_mig_session *session,
 	ret = vfio_mig_load_call(session, section);
 	if (ret < 0 && !vfio_mig_ended(session))
 		return vfio_mig_session_fail(session, vfio_mig_driver_errno(ret),
-					     "the driver refused section %llu",
-					     le64_to_cpu(section->header.sequence));
+					     section->offset,
+					     "the driver refused section %llu: %s",
+					     le64_to_cpu(section->header.sequence),
+					     session->said);
 	return ret;
 }
 
@@ -239,7 +245,8 @@ static int vfio_mig_load_end(struct vfio_mig_session *session,
 {
 	int ret;
 
-	ret = vfio_mig_check_end(session, page_address(section->pages[0]));
+	ret = vfio_mig_check_end(session, section->offset,
+				 page_address(section->pages[0]));
 	if (ret)
 		return ret;
 	spin_lock_irq(&session->lock);
@@ -329,6 +336,7 @@ static int vfio_mig_load_drain(struct vfio_mig *mig,
 	ret = wait_event_interruptible(session->wait,
 				       vfio_mig_load_drained(session));
 	vfio_mig_clear_busy(mig);
+	vfio_mig_clear_reason(mig);
 	if (vfio_mig_aborted(mig) || mig->reset_count != reset_count)
 		return -ECANCELED;
 
@@ -337,17 +345,18 @@ static int vfio_mig_load_drain(struct vfio_mig *mig,
 
 static int vfio_mig_load_verdict(struct vfio_mig_session *session)
 {
-	int error;
+	u64 accepted;
+	bool cut;
 
 	spin_lock_irq(&session->lock);
-	error = session->error;
-	if (!error && !session->load.complete)
-		error = -ENODATA;
+	cut = !session->error && !session->load.complete;
+	accepted = session->load.accepted;
 	spin_unlock_irq(&session->lock);
-	if (error == -ENODATA)
-		error = vfio_mig_session_fail(session, error,
-					      "it ends before its end section");
-	return error;
+	if (cut)
+		vfio_mig_session_fail(session, -ENODATA, accepted,
+				      "it ends before its end section");
+
+	return vfio_mig_session_error(session, &session->mig->reason);
 }
 
 /* Nobody got the fd, so nothing came that would have to be judged. */

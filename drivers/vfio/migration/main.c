@@ -59,7 +59,7 @@ int vfio_mig_begin(struct vfio_mig *mig)
 	for (;;) {
 		if (mutex_lock_killable(&mig->state_mutex))
 			return -EINTR;
-		vfio_mig_run_reset(mig);
+		vfio_mig_run_pending(mig);
 		if (!vfio_mig_occupied(mig))
 			return 0;
 		vfio_mig_unlock(mig);
@@ -118,10 +118,16 @@ static u64 vfio_mig_framing(u64 bytes)
 	       sizeof(struct vfio_mig_section_end);
 }
 
-static int vfio_mig_get_data_size(struct vfio_device *vdev,
-				  unsigned long *length)
+/**
+ * vfio_mig_data_size - VFIO_DEVICE_FEATURE_MIG_DATA_SIZE
+ * @mig: device
+ * @length: set to bytes of the stream if the device stopped now
+ *
+ * Rule: B8.
+ * Return: 0 or -EINTR.
+ */
+int vfio_mig_data_size(struct vfio_mig *mig, unsigned long *length)
 {
-	struct vfio_mig *mig = vfio_mig_from_vdev(vdev);
 	struct vfio_mig_session *session;
 	u64 bytes;
 	int ret;
@@ -141,6 +147,12 @@ static int vfio_mig_get_data_size(struct vfio_device *vdev,
 	vfio_mig_unlock(mig);
 
 	return 0;
+}
+
+static int vfio_mig_get_data_size(struct vfio_device *vdev,
+				  unsigned long *length)
+{
+	return vfio_mig_data_size(vfio_mig_from_vdev(vdev), length);
 }
 
 static bool vfio_mig_ops_fit(const struct vfio_mig_ops *ops, unsigned int flags)
@@ -187,8 +199,12 @@ struct vfio_mig *vfio_mig_alloc(struct vfio_device *vdev,
 	kref_init(&mig->ref);
 	mutex_init(&mig->state_mutex);
 	spin_lock_init(&mig->reset_lock);
+	spin_lock_init(&mig->error_lock);
 	init_waitqueue_head(&mig->wait);
+	vfio_mig_drain_init(&mig->drain);
+	vfio_mig_forget_error(mig);
 	strscpy(mig->name, dev_name(vdev->dev), sizeof(mig->name));
+	mig->vdev = vdev;
 	mig->ops = ops;
 	mig->flags = flags;
 	mig->priv = priv;
@@ -222,12 +238,23 @@ static int vfio_mig_take_config(struct vfio_mig *mig,
 
 	if (window < VFIO_MIG_WINDOW_MIN || window > VFIO_MIG_WINDOW_MAX ||
 	    config->min_version > config->version || !config->nr_types ||
-	    config->nr_types > VFIO_MIG_SECTION_CORE)
+	    config->nr_types > VFIO_MIG_SECTION_CORE ||
+	    (config->drain && !mig->ops->drain) ||
+	    (config->copy_back && !(mig->flags & VFIO_MIGRATION_PRE_COPY)))
 		return -EINVAL;
 	mig->config = *config;
 	mig->config.window = round_down(window, PAGE_SIZE);
 
 	return 0;
+}
+
+/* What a client opted in to ends with its opening of the device. */
+static void vfio_mig_opt_out(struct vfio_mig *mig)
+{
+	WRITE_ONCE(mig->copy_back, false);
+	WRITE_ONCE(mig->precopy_info_v2, false);
+	mig->drain.opted = false;
+	mig->is_loaded = false;
 }
 
 /**
@@ -247,6 +274,8 @@ int vfio_mig_open(struct vfio_mig *mig, const struct vfio_mig_config *config)
 	mutex_lock(&mig->state_mutex);
 	ret = vfio_mig_take_config(mig, config);
 	if (!ret) {
+		vfio_mig_opt_out(mig);
+		vfio_mig_forget_error(mig);
 		WRITE_ONCE(mig->state, VFIO_DEVICE_STATE_RUNNING);
 		spin_lock_irq(&mig->reset_lock);
 		WRITE_ONCE(mig->open, true);
@@ -293,6 +322,7 @@ void vfio_mig_close(struct vfio_mig *mig)
 
 	mutex_lock(&mig->state_mutex);
 	vfio_mig_session_detach(mig);
+	vfio_mig_drain_end(mig, false);
 	if (reset || mig->state == VFIO_DEVICE_STATE_ERROR ||
 	    mig->state == VFIO_DEVICE_STATE_RESUMING)
 		mig->ops->reset(mig);

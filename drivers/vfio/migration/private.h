@@ -9,6 +9,8 @@
  *  (2) vfio_mig_session.lock	the queue between a data fd and the driver
  *  (3) vfio_mig.reset_lock	a pending reset, and which session is current
  *
+ *  vfio_mig.error_lock		the last error, innermost
+ *
  * mmap_lock is never taken inside any of them: user memory is only touched with
  * no lock held, by whoever owns the session's slot. memory_lock is not taken
  * inside (2) and (3); a driver may take it for reading inside (1). Since reset
@@ -69,6 +71,56 @@ struct seq_file;
 
 #define VFIO_MIG_SECTION_PAGES	(VFIO_MIG_SECTION_MAX / PAGE_SIZE)
 
+/* Beside VFIO_MIGRATION_*: the device may go back from STOP_COPY (A11). */
+#define VFIO_MIG_COPY_BACK	BIT(31)
+
+/**
+ * struct vfio_mig_reason - why something failed
+ * @offset: byte of the stream that it is about, or VFIO_MIGX_NO_OFFSET
+ * @text: for people; empty if there is none
+ */
+struct vfio_mig_reason {
+	u64 offset;
+	char text[sizeof_field(struct vfio_device_feature_migx_last_error,
+			       reason)];
+};
+
+/**
+ * struct vfio_mig_error - the last error (A12)
+ * @err: negative errno, 0 if there was none
+ * @from: state in which it came
+ * @to: state that the device was to go to then, or @from
+ * @count: errors since the device was opened
+ * @reason: why
+ */
+struct vfio_mig_error {
+	int err;
+	unsigned int from;
+	unsigned int to;
+	u64 count;
+	struct vfio_mig_reason reason;
+};
+
+/**
+ * struct vfio_mig_drain - the drain that there may be (A10)
+ * @wait: pollers of its fd
+ * @current_id: its number, 0 if there is none. This and what follows is under
+ *	&vfio_mig.reset_lock
+ * @last_id: number of the last one
+ * @done: the device has finished its work
+ * @ending: the fd was closed; whoever holds state_mutex is to end the drain
+ * @opted: the client has asked for one since the device was opened. Under
+ *	state_mutex
+ */
+struct vfio_mig_drain {
+	wait_queue_head_t wait;
+	u64 current_id;
+	u64 last_id;
+	bool done;
+	bool ending;
+	bool opted;
+};
+
 /**
  * struct vfio_mig - migration of one device
  * @ref: held by the driver until vfio_mig_free() and by every session
@@ -77,6 +129,7 @@ struct seq_file;
  * @ops: the driver's callbacks. Immutable
  * @priv: the driver's. Immutable
  * @flags: VFIO_MIGRATION_* offered. Immutable
+ * @vdev: used between vfio_mig_open() and vfio_mig_close() only. Immutable
  * @name: of the device, for messages. Immutable
  * @state_mutex: see the top of this file
  * @config: of the present opening. Written by vfio_mig_open()
@@ -85,7 +138,13 @@ struct seq_file;
  *	@state_mutex
  * @unwinding: arcs run on the way back after a failure; under @state_mutex
  * @broken: the running arc called vfio_mig_broken(); under @state_mutex
+ * @reason: why the running callback fails; under @state_mutex
+ * @loaded_id: stream that was loaded last, if @is_loaded; under @state_mutex
+ * @is_loaded: the device's state is what was loaded; under @state_mutex
  * @reset_count: resets done; written under @state_mutex
+ * @copy_back: the client opted in to A11; set by any thread, with no lock
+ * @precopy_info_v2: the client opted in to VFIO_PRECOPY_INFO_REINIT, where vfio.ko
+ *	does not know that; likewise
  * @wait: sleepers in an arc, and those that wait for !@busy
  * @reset_lock: protects the members below
  * @open: between vfio_mig_open() and vfio_mig_close()
@@ -94,6 +153,9 @@ struct seq_file;
  *	the device is not to be touched
  * @session: the current one, which counts as one reference; also written only
  *	under @state_mutex
+ * @drain: see there
+ * @error_lock: protects @error
+ * @error: what LAST_ERROR says
  */
 struct vfio_mig {
 	struct kref ref;
@@ -101,6 +163,7 @@ struct vfio_mig {
 	const struct vfio_mig_ops *ops;
 	void *priv;
 	unsigned int flags;
+	struct vfio_device *vdev;
 	char name[64];
 
 	/* every driver callback, and the members below */
@@ -110,6 +173,9 @@ struct vfio_mig {
 	bool busy;
 	bool unwinding;
 	bool broken;
+	struct vfio_mig_reason reason;
+	u64 loaded_id;
+	bool is_loaded;
 	unsigned long reset_count;
 	wait_queue_head_t wait;
 
@@ -119,6 +185,14 @@ struct vfio_mig {
 	bool reset_pending;
 	bool bus_reset;
 	struct vfio_mig_session *session;
+	struct vfio_mig_drain drain;
+
+	/* the last error; nothing is taken inside it */
+	spinlock_t error_lock;
+	struct vfio_mig_error error;
+
+	bool copy_back;
+	bool precopy_info_v2;
 };
 
 /**
@@ -138,6 +212,10 @@ struct vfio_mig_chunk {
 	bool donated;
 	bool initial;
 };
+
+/* The end section is one chunk. */
+#define VFIO_MIG_END_LENGTH	(sizeof(struct vfio_mig_section_header) + \
+				 sizeof(struct vfio_mig_section_end))
 
 /* A section's header and its payload. */
 #define VFIO_MIG_SINK_CHUNKS	(1 + VFIO_MIG_SECTION_PAGES)
@@ -185,6 +263,7 @@ struct vfio_mig_sink {
  * @stop_copy: the device has stopped; under the session's lock
  * @done: the end section is queued; under the session's lock
  * @stalled: the worker stopped for lack of room; under the session's lock
+ * @backs: times that the device went back to PRE_COPY; under the session's lock
  * @sink: belongs to the worker
  * @header_page: page that the next header goes to. Belongs to the worker
  * @header_used: bytes used of it. Belongs to the worker
@@ -192,6 +271,7 @@ struct vfio_mig_sink {
  * @stream_id: random. Immutable
  * @sections: sections so far. Belongs to the worker
  * @bytes: their payload. Belongs to the worker
+ * @produced: bytes of the stream so far; under the session's lock
  */
 struct vfio_mig_save {
 	struct vfio_mig_chunk *ring;
@@ -208,6 +288,7 @@ struct vfio_mig_save {
 	bool stop_copy;
 	bool done;
 	bool stalled;
+	unsigned int backs;
 
 	struct vfio_mig_sink sink;
 	struct page *header_page;
@@ -216,12 +297,14 @@ struct vfio_mig_save {
 	u64 stream_id;
 	u64 sections;
 	u64 bytes;
+	u64 produced;
 };
 
 /**
  * struct vfio_mig_section - a section on its way in
  * @node: in &vfio_mig_load.sections
  * @header: checked, little endian
+ * @offset: where in the stream it begins
  * @filled: payload bytes accepted
  * @checked: payload's checksum was found right
  * @pages: the payload, allocated as it comes; NULL where the driver took one
@@ -229,6 +312,7 @@ struct vfio_mig_save {
 struct vfio_mig_section {
 	struct list_head node;
 	struct vfio_mig_section_header header;
+	u64 offset;
 	size_t filled;
 	bool checked;
 	struct page *pages[VFIO_MIG_SECTION_PAGES];
@@ -264,7 +348,9 @@ enum vfio_mig_stage {
  * struct vfio_mig_load - resuming half of a session
  * @stage: belongs to the owner of the slot, who writes it under the session's lock
  * @filled: bytes of @header accepted; likewise
+ * @accepted: bytes of the stream so far; likewise
  * @header: the header that is coming in. Belongs to the owner of the slot
+ * @header_at: where in the stream it begins; likewise
  * @section: the section that is coming in; likewise
  * @stream_id: of the stream; likewise
  * @sequence: number that the next section must have; likewise
@@ -281,10 +367,12 @@ enum vfio_mig_stage {
 struct vfio_mig_load {
 	enum vfio_mig_stage stage;
 	size_t filled;
+	u64 accepted;
 	union {
 		struct vfio_mig_stream_header stream;
 		struct vfio_mig_section_header section;
 	} header;
+	u64 header_at;
 	struct vfio_mig_section *section;
 	u64 stream_id;
 	u64 sequence;
@@ -306,6 +394,10 @@ enum {
 	VFIO_MIG_KICKED,
 	/* Some process got the fd. */
 	VFIO_MIG_DELIVERED,
+	/* The first pass began again, and the client was not told yet. */
+	VFIO_MIG_REINIT,
+	/* The first pass began again at some time. */
+	VFIO_MIG_REINITED,
 };
 
 /**
@@ -326,6 +418,8 @@ enum {
  * @slot: a reader or writer is at work
  * @working: the worker is at work
  * @error: the first one, for good; 0 if none
+ * @reason: of @error
+ * @said: what the driver said when it failed last. Belongs to the worker
  * @save: if @saving
  * @load: if not
  */
@@ -347,6 +441,8 @@ struct vfio_mig_session {
 	bool slot;
 	bool working;
 	int error;
+	struct vfio_mig_reason reason;
+	char said[sizeof_field(struct vfio_mig_reason, text)];
 	union {
 		struct vfio_mig_save save;
 		struct vfio_mig_load load;
@@ -377,6 +473,20 @@ void vfio_mig_put(struct vfio_mig *mig);
 int vfio_mig_begin(struct vfio_mig *mig);
 void vfio_mig_set_busy(struct vfio_mig *mig);
 void vfio_mig_clear_busy(struct vfio_mig *mig);
+int vfio_mig_data_size(struct vfio_mig *mig, unsigned long *length);
+
+/* state_mutex is held, and the device open. */
+static inline bool vfio_mig_info_v2(const struct vfio_mig *mig)
+{
+	return READ_ONCE(mig->precopy_info_v2) ||
+	       vfio_device_precopy_info_v2(mig->vdev);
+}
+
+static inline unsigned int vfio_mig_flags(const struct vfio_mig *mig)
+{
+	return mig->flags |
+	       (READ_ONCE(mig->copy_back) ? VFIO_MIG_COPY_BACK : 0);
+}
 
 /* fsm.c: the state machine */
 enum vfio_device_mig_state vfio_mig_next_arc(unsigned int flags,
@@ -384,6 +494,7 @@ enum vfio_device_mig_state vfio_mig_next_arc(unsigned int flags,
 					     unsigned int to);
 bool vfio_mig_saving(enum vfio_device_mig_state state);
 bool vfio_mig_precopy(enum vfio_device_mig_state state);
+bool vfio_mig_working(enum vfio_device_mig_state state);
 bool vfio_mig_arc_opens(enum vfio_device_mig_state from,
 			enum vfio_device_mig_state to);
 bool vfio_mig_arc_ends(enum vfio_device_mig_state from,
@@ -397,7 +508,25 @@ void vfio_mig_enter_error(struct vfio_mig *mig);
 
 /* reset.c */
 void vfio_mig_unlock(struct vfio_mig *mig);
-bool vfio_mig_run_reset(struct vfio_mig *mig);
+void vfio_mig_run_pending(struct vfio_mig *mig);
+
+/* error.c: reasons */
+void vfio_mig_clear_reason(struct vfio_mig *mig);
+void vfio_mig_record(struct vfio_mig *mig, int err, unsigned int from,
+		     unsigned int to, const struct vfio_mig_reason *reason);
+void vfio_mig_last_error(struct vfio_mig *mig, struct vfio_mig_error *error);
+void vfio_mig_forget_error(struct vfio_mig *mig);
+__printf(4, 5)
+int vfio_mig_session_fail(struct vfio_mig_session *session, int err,
+			  u64 offset, const char *fmt, ...);
+int vfio_mig_session_error(struct vfio_mig_session *session,
+			   struct vfio_mig_reason *reason);
+
+/* drain.c */
+void vfio_mig_drain_init(struct vfio_mig_drain *drain);
+void vfio_mig_drain_end(struct vfio_mig *mig, bool reset);
+bool vfio_mig_drain_holds(struct vfio_mig *mig, enum vfio_device_mig_state to);
+struct file *vfio_mig_drain_start(struct vfio_mig *mig);
 
 /* session.c: sessions of both directions */
 struct vfio_mig_session *vfio_mig_session_open(struct vfio_mig *mig,
@@ -408,9 +537,6 @@ void vfio_mig_session_detach(struct vfio_mig *mig);
 void vfio_mig_session_work(struct vfio_mig_session *session);
 void vfio_mig_session_purge(struct vfio_mig_session *session);
 int vfio_mig_driver_errno(int err);
-__printf(3, 4)
-int vfio_mig_session_fail(struct vfio_mig_session *session, int err,
-			  const char *fmt, ...);
 int vfio_mig_slot_take(struct vfio_mig_session *session,
 		       int (*ready)(struct vfio_mig_session *session),
 		       bool nowait);
@@ -438,7 +564,7 @@ int vfio_mig_check_stream_header(struct vfio_mig_session *session,
 				 const struct vfio_mig_stream_header *header);
 int vfio_mig_check_section_header(struct vfio_mig_session *session,
 				  const struct vfio_mig_section_header *header);
-int vfio_mig_check_end(struct vfio_mig_session *session,
+int vfio_mig_check_end(struct vfio_mig_session *session, u64 at,
 		       const struct vfio_mig_section_end *end);
 u64 vfio_mig_sum_pages(struct page **pages, size_t length);
 
@@ -449,6 +575,10 @@ void vfio_mig_save_recycle(struct vfio_mig_session *session, struct page *page);
 void vfio_mig_save_free(struct vfio_mig_session *session);
 void vfio_mig_save_work(struct vfio_mig_session *session);
 void vfio_mig_save_stop_copy(struct vfio_mig_session *session);
+int vfio_mig_save_withdraw_end(struct vfio_mig_session *session);
+void vfio_mig_save_copy_back(struct vfio_mig_session *session);
+void vfio_mig_save_reinit(struct vfio_mig_session *session);
+bool vfio_mig_save_counts_initial(struct vfio_mig_session *session);
 int vfio_mig_save_ready(struct vfio_mig_session *session);
 ssize_t vfio_mig_save_read(struct vfio_mig_session *session,
 			   struct iov_iter *to);
@@ -458,7 +588,8 @@ unsigned long vfio_mig_save_held(const struct vfio_mig_session *session);
 void vfio_mig_sink_start(struct vfio_mig_session *session);
 void vfio_mig_sink_drop(struct vfio_mig_session *session);
 int vfio_mig_sink_queue(struct vfio_mig_session *session, bool initial);
-int vfio_mig_sink_queue_end(struct vfio_mig_session *session);
+int vfio_mig_sink_queue_end(struct vfio_mig_session *session,
+			    unsigned int backs);
 
 /* load.c, receive.c: from the writer to the driver */
 void vfio_mig_load_init(struct vfio_mig_session *session);

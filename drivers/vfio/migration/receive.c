@@ -77,7 +77,7 @@ static int vfio_mig_check_magic(struct vfio_mig_session *session)
 	size_t n = min(load->filled, sizeof(load->header.stream.magic));
 
 	if (memcmp(load->header.stream.magic, VFIO_MIG_STREAM_MAGIC, n))
-		return vfio_mig_session_fail(session, -EILSEQ,
+		return vfio_mig_session_fail(session, -EILSEQ, 0,
 					     "not a migration stream");
 	return 0;
 }
@@ -102,8 +102,10 @@ static int vfio_mig_load_begin(struct vfio_mig_session *session)
 	section = kzalloc(sizeof(*section), VFIO_MIG_GFP);
 	set_active_memcg(old);
 	if (!section)
-		return vfio_mig_session_fail(session, -ENOMEM, "no memory");
+		return vfio_mig_session_fail(session, -ENOMEM, load->header_at,
+					     "no memory");
 	section->header = load->header.section;
+	section->offset = load->header_at;
 	spin_lock_irq(&session->lock);
 	load->section = section;
 	load->pages += vfio_mig_section_pages(section);
@@ -173,8 +175,12 @@ static ssize_t vfio_mig_write_header(struct vfio_mig_session *session,
 		return -EFAULT;
 	spin_lock_irq(&session->lock);
 	ret = vfio_mig_load_accepts(session);
-	if (ret > 0)
+	if (ret > 0) {
+		if (!load->filled)
+			load->header_at = load->accepted;
 		load->filled += n;
+		load->accepted += n;
+	}
 	spin_unlock_irq(&session->lock);
 	if (ret <= 0) {
 		iov_iter_revert(from, n);
@@ -222,7 +228,8 @@ static ssize_t vfio_mig_write_payload(struct vfio_mig_session *session,
 
 	page = vfio_mig_write_page(session);
 	if (!page)
-		return vfio_mig_session_fail(session, -ENOMEM, "no memory");
+		return vfio_mig_session_fail(session, -ENOMEM, section->offset,
+					     "no memory");
 	n = copy_page_from_iter(page, offset, want, from);
 	if (!n)
 		return -EFAULT;
@@ -231,6 +238,7 @@ static ssize_t vfio_mig_write_payload(struct vfio_mig_session *session,
 	if (ret > 0) {
 		section->filled += n;
 		session->load.queued += n;
+		session->load.accepted += n;
 	}
 	spin_unlock_irq(&session->lock);
 	if (ret <= 0) {
@@ -266,6 +274,7 @@ static ssize_t vfio_mig_write_some(struct vfio_mig_session *session,
 		return vfio_mig_write_payload(session, from);
 	default:
 		return vfio_mig_session_fail(session, -E2BIG,
+					     session->load.accepted,
 					     "bytes after the end section");
 	}
 }

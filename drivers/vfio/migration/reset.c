@@ -52,13 +52,14 @@ static bool vfio_mig_reset_due(const struct vfio_mig *mig)
 	return mig->reset_pending && !mig->bus_reset;
 }
 
-/**
- * vfio_mig_run_reset - carry out a pending reset
- * @mig: device; state_mutex is held
- *
- * Return: whether there was one.
- */
-bool vfio_mig_run_reset(struct vfio_mig *mig)
+/* Of a drain, only the end is ever due (drain.c). */
+static bool vfio_mig_drain_due(const struct vfio_mig *mig)
+{
+	return READ_ONCE(mig->drain.ending) && !READ_ONCE(mig->bus_reset) &&
+	       READ_ONCE(mig->open);
+}
+
+static bool vfio_mig_run_reset(struct vfio_mig *mig)
 {
 	unsigned long flags;
 	bool due;
@@ -74,14 +75,28 @@ bool vfio_mig_run_reset(struct vfio_mig *mig)
 
 	vfio_mig_session_detach(mig);
 	mig->ops->reset(mig);
+	vfio_mig_drain_end(mig, true);
 	mig->reset_count++;
+	mig->is_loaded = false;
 	WRITE_ONCE(mig->state, VFIO_DEVICE_STATE_RUNNING);
 
 	return true;
 }
 
 /**
- * vfio_mig_unlock - drop state_mutex, after any reset that came meanwhile
+ * vfio_mig_run_pending - carry out what could not wait for state_mutex
+ * @mig: device; state_mutex is held
+ */
+void vfio_mig_run_pending(struct vfio_mig *mig)
+{
+	lockdep_assert_held(&mig->state_mutex);
+	vfio_mig_run_reset(mig);
+	if (vfio_mig_drain_due(mig))
+		vfio_mig_drain_end(mig, false);
+}
+
+/**
+ * vfio_mig_unlock - drop state_mutex, after what came meanwhile
  * @mig: device; state_mutex is held
  */
 void vfio_mig_unlock(struct vfio_mig *mig)
@@ -89,9 +104,9 @@ void vfio_mig_unlock(struct vfio_mig *mig)
 	unsigned long flags;
 
 	for (;;) {
-		vfio_mig_run_reset(mig);
+		vfio_mig_run_pending(mig);
 		spin_lock_irqsave(&mig->reset_lock, flags);
-		if (!vfio_mig_reset_due(mig))
+		if (!vfio_mig_reset_due(mig) && !vfio_mig_drain_due(mig))
 			break;
 		spin_unlock_irqrestore(&mig->reset_lock, flags);
 	}

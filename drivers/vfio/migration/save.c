@@ -192,8 +192,35 @@ static void vfio_mig_save_left(struct vfio_mig *mig,
 		mig->ops->precopy_info(mig, left);
 }
 
-static int vfio_mig_save_call(struct vfio_mig_session *session, bool *initial,
-			      bool *idle)
+/**
+ * struct vfio_mig_turn - what one call of save() was about
+ * @initial: its bytes belong to the first pass
+ * @idle: it left the device with nothing to send
+ * @backs: &vfio_mig_save.backs at that time
+ */
+struct vfio_mig_turn {
+	bool initial;
+	bool idle;
+	unsigned int backs;
+};
+
+static int vfio_mig_save_driver(struct vfio_mig_session *session)
+{
+	struct vfio_mig *mig = session->mig;
+	int ret;
+
+	vfio_mig_clear_reason(mig);
+	ret = mig->ops->save(mig, &session->save.sink);
+	if (ret == VFIO_MIG_DONE && vfio_mig_precopy(mig->state))
+		ret = vfio_mig_fail(mig, -EIO, "it is done too early");
+	if (ret < 0)
+		strscpy(session->said, mig->reason.text, sizeof(session->said));
+
+	return ret;
+}
+
+static int vfio_mig_save_call(struct vfio_mig_session *session,
+			      struct vfio_mig_turn *turn)
 {
 	struct vfio_mig *mig = session->mig;
 	struct vfio_mig_precopy left;
@@ -202,21 +229,20 @@ static int vfio_mig_save_call(struct vfio_mig_session *session, bool *initial,
 	lockdep_assert_held(&mig->state_mutex);
 	clear_bit(VFIO_MIG_KICKED, &session->flags);
 	vfio_mig_save_left(mig, &left);
-	*initial = left.initial;
-	ret = mig->ops->save(mig, &session->save.sink);
-	vfio_mig_save_account(session, *initial);
+	turn->initial = left.initial && vfio_mig_save_counts_initial(session);
+	turn->backs = session->save.backs;
+	ret = vfio_mig_save_driver(session);
+	vfio_mig_save_account(session, turn->initial);
 	vfio_mig_save_left(mig, &left);
 	/* A device that only waits to go on has not reached the end. */
-	*idle = ret == VFIO_MIG_IDLE && vfio_mig_precopy(mig->state) &&
-		!left.initial && !left.dirty;
-	if (ret == VFIO_MIG_DONE && vfio_mig_precopy(mig->state))
-		return vfio_mig_fail(mig, -EIO, "the driver is done too early");
+	turn->idle = ret == VFIO_MIG_IDLE && vfio_mig_precopy(mig->state) &&
+		     !left.initial && !left.dirty;
 
 	return ret;
 }
 
 static int vfio_mig_save_produce(struct vfio_mig_session *session,
-				 bool *initial, bool *idle)
+				 struct vfio_mig_turn *turn)
 {
 	struct vfio_mig *mig = session->mig;
 	int ret = -ENODEV;
@@ -231,7 +257,7 @@ static int vfio_mig_save_produce(struct vfio_mig_session *session,
 			return -EINTR;
 	}
 	if (mig->session == session && !vfio_mig_ended(session))
-		ret = vfio_mig_save_call(session, initial, idle);
+		ret = vfio_mig_save_call(session, turn);
 	vfio_mig_unlock(mig);
 
 	return ret;
@@ -247,12 +273,12 @@ static void vfio_mig_save_set_idle(struct vfio_mig_session *session)
 /* One section. Return: whether to go on. */
 static bool vfio_mig_save_step(struct vfio_mig_session *session)
 {
-	bool initial, idle;
+	struct vfio_mig_turn turn = {};
 	int ret, err;
 
 	if (!vfio_mig_save_may(session))
 		return false;
-	ret = vfio_mig_save_produce(session, &initial, &idle);
+	ret = vfio_mig_save_produce(session, &turn);
 	if (ret == -ENODEV && vfio_mig_ended(session)) {
 		vfio_mig_sink_drop(session);
 		return false;
@@ -260,15 +286,18 @@ static bool vfio_mig_save_step(struct vfio_mig_session *session)
 	if (ret < 0) {
 		vfio_mig_sink_drop(session);
 		vfio_mig_session_fail(session, vfio_mig_driver_errno(ret),
-				      "the driver says %d", ret);
+				      session->save.produced,
+				      "the driver failed with %d: %s", ret,
+				      session->said);
 		return false;
 	}
-	err = vfio_mig_sink_queue(session, initial);
+	err = vfio_mig_sink_queue(session, turn.initial);
 	if (!err && ret == VFIO_MIG_DONE)
-		err = vfio_mig_sink_queue_end(session);
+		err = vfio_mig_sink_queue_end(session, turn.backs);
 	if (err)
-		vfio_mig_session_fail(session, err, "framing");
-	else if (idle)
+		vfio_mig_session_fail(session, err, session->save.produced,
+				      "no memory");
+	else if (turn.idle)
 		vfio_mig_save_set_idle(session);
 
 	return !err && ret == VFIO_MIG_MORE;
@@ -300,6 +329,106 @@ void vfio_mig_save_stop_copy(struct vfio_mig_session *session)
 	spin_unlock_irq(&session->lock);
 	wake_up_all(&session->wait);
 	vfio_mig_session_work(session);
+}
+
+/*
+ * The end section is the last chunk, if it is there. A reader that has the slot
+ * may be at work on the first one.
+ */
+static bool vfio_mig_save_end_given(const struct vfio_mig_session *session)
+{
+	const struct vfio_mig_save *save = &session->save;
+	const struct vfio_mig_chunk *end;
+
+	lockdep_assert_held(&session->lock);
+	if (save->head == save->tail)
+		return true;
+	end = vfio_mig_chunk_at(save, save->tail - 1);
+
+	return end->length < VFIO_MIG_END_LENGTH ||
+	       (session->slot && save->tail - save->head == 1);
+}
+
+/**
+ * vfio_mig_save_withdraw_end - the device is to go back to PRE_COPY
+ * @session: current session, in STOP_COPY; state_mutex is held
+ *
+ * Takes the end section out of the stream again, also if the worker has not
+ * queued it yet. If the device then stays in STOP_COPY after all, the worker has
+ * to be called: save() says again that it is done.
+ *
+ * Rule: A11.
+ * Return: 0, or -ENODATA if a reader got some of it.
+ */
+int vfio_mig_save_withdraw_end(struct vfio_mig_session *session)
+{
+	struct vfio_mig_save *save = &session->save;
+	bool given = false;
+	struct page *page = NULL;
+
+	spin_lock_irq(&session->lock);
+	if (save->done && !vfio_mig_ended(session))
+		given = vfio_mig_save_end_given(session);
+	if (!given)
+		save->backs++;
+	if (!given && save->done && save->head != save->tail) {
+		page = vfio_mig_chunk_at(save, --save->tail)->page;
+		save->queued -= VFIO_MIG_END_LENGTH;
+		save->produced -= VFIO_MIG_END_LENGTH;
+		save->unread_later -= VFIO_MIG_END_LENGTH;
+		save->done = false;
+	}
+	spin_unlock_irq(&session->lock);
+	if (page)
+		put_page(page);
+
+	return given ? vfio_mig_fail(session->mig, -ENODATA,
+				     "the end of the stream was read") : 0;
+}
+
+/**
+ * vfio_mig_save_copy_back - the device is back in PRE_COPY
+ * @session: current session
+ */
+void vfio_mig_save_copy_back(struct vfio_mig_session *session)
+{
+	spin_lock_irq(&session->lock);
+	session->save.stop_copy = false;
+	session->save.idle = false;
+	spin_unlock_irq(&session->lock);
+	vfio_mig_session_work(session);
+}
+
+/**
+ * vfio_mig_save_counts_initial - is the driver's first pass one for the client
+ * @session: saving session; state_mutex is held
+ *
+ * Return: false if there was a pass before, and the client does not know that
+ * there can be another (VFIO_PRECOPY_INFO_REINIT).
+ */
+bool vfio_mig_save_counts_initial(struct vfio_mig_session *session)
+{
+	return !test_bit(VFIO_MIG_REINITED, &session->flags) ||
+	       vfio_mig_info_v2(session->mig);
+}
+
+/**
+ * vfio_mig_save_reinit - the client learns that a first pass began again
+ * @session: current session
+ *
+ * Rule: the uAPI's "dirty_bytes is also reset to zero".
+ */
+void vfio_mig_save_reinit(struct vfio_mig_session *session)
+{
+	struct vfio_mig_save *save = &session->save;
+	unsigned long i;
+
+	spin_lock_irq(&session->lock);
+	for (i = save->head; i != save->tail; i++)
+		vfio_mig_chunk_at(save, i)->initial = true;
+	save->unread_initial += save->unread_later;
+	save->unread_later = 0;
+	spin_unlock_irq(&session->lock);
 }
 
 /**

@@ -92,6 +92,9 @@ struct vfio_mig_session *vfio_mig_session_open(struct vfio_mig *mig,
 		ret = vfio_mig_save_init(session);
 		if (ret)
 			goto err_put;
+		/* The same state gives the same bytes. */
+		if (mig->is_loaded)
+			session->save.stream_id = mig->loaded_id;
 	} else {
 		vfio_mig_load_init(session);
 	}
@@ -167,41 +170,6 @@ void vfio_mig_session_purge(struct vfio_mig_session *session)
 		vfio_mig_save_purge(session);
 	else
 		vfio_mig_load_purge(session);
-}
-
-/**
- * vfio_mig_session_fail - what every later call on the session reports
- * @session: session
- * @err: negative errno; the first one stays
- * @fmt: the reason, for people
- *
- * Return: the error that stays.
- */
-int vfio_mig_session_fail(struct vfio_mig_session *session, int err,
-			  const char *fmt, ...)
-{
-	struct va_format vaf = { .fmt = fmt };
-	va_list args;
-	bool first;
-
-	spin_lock_irq(&session->lock);
-	first = !session->error;
-	if (first)
-		session->error = err;
-	err = session->error;
-	spin_unlock_irq(&session->lock);
-	if (first) {
-		va_start(args, fmt);
-		vaf.va = &args;
-		pr_warn_ratelimited("vfio-migration: %s: data %s: %pV (%d)\n",
-				    session->mig->name,
-				    session->saving ? "lost" : "refused",
-				    &vaf, err);
-		va_end(args);
-	}
-	wake_up_all(&session->wait);
-
-	return err;
 }
 
 /**
@@ -285,6 +253,27 @@ void vfio_mig_kick(struct vfio_mig *mig)
 	wake_up_all(&mig->wait);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_kick);
+
+/**
+ * vfio_mig_reinit - in PRE_COPY, the first pass begins again
+ * @mig: device, whose precopy_info() tells the new one's length from now on
+ *
+ * Rule: B8, VFIO_PRECOPY_INFO_REINIT.
+ * Context: any.
+ */
+void vfio_mig_reinit(struct vfio_mig *mig)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&mig->reset_lock, flags);
+	if (mig->session && mig->session->saving) {
+		set_bit(VFIO_MIG_REINITED, &mig->session->flags);
+		set_bit(VFIO_MIG_REINIT, &mig->session->flags);
+	}
+	spin_unlock_irqrestore(&mig->reset_lock, flags);
+	vfio_mig_kick(mig);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_reinit);
 
 /**
  * vfio_mig_wake - wake readers or writers and pollers

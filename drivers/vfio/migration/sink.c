@@ -224,6 +224,7 @@ static void vfio_mig_append(struct vfio_mig_save *save,
 {
 	*vfio_mig_chunk_at(save, save->tail++) = *chunk;
 	save->queued += chunk->length;
+	save->produced += chunk->length;
 	if (chunk->payload)
 		save->pages++;
 }
@@ -329,16 +330,20 @@ err_drop:
 /**
  * vfio_mig_sink_queue_end - the device's state is complete
  * @session: saving session, whose worker the caller is
+ * @backs: &vfio_mig_save.backs when the driver said so; nothing happens if the
+ *	device has gone back since
  *
  * Return: 0 or -ENOMEM.
  */
-int vfio_mig_sink_queue_end(struct vfio_mig_session *session)
+int vfio_mig_sink_queue_end(struct vfio_mig_session *session,
+			    unsigned int backs)
 {
 	struct {
 		struct vfio_mig_section_header header;
 		struct vfio_mig_section_end end;
 	} *last;
 	struct vfio_mig_chunk chunk = {};
+	bool gone_back;
 	struct vfio_mig_save *save = &session->save;
 
 	if (vfio_mig_queue_stream_header(session))
@@ -357,11 +362,17 @@ int vfio_mig_sink_queue_end(struct vfio_mig_session *session)
 		cpu_to_le64(xxh64(&last->end, sizeof(last->end), 0));
 	vfio_mig_fill_section_header(&last->header);
 
+	static_assert(sizeof(*last) == VFIO_MIG_END_LENGTH);
 	spin_lock_irq(&session->lock);
-	save->unread_later += sizeof(*last);
-	vfio_mig_append(save, &chunk);
-	save->done = true;
+	gone_back = save->backs != backs;
+	if (!gone_back) {
+		save->unread_later += sizeof(*last);
+		vfio_mig_append(save, &chunk);
+		save->done = true;
+	}
 	spin_unlock_irq(&session->lock);
+	if (gone_back)
+		put_page(chunk.page);
 
 	return 0;
 }

@@ -95,18 +95,18 @@ static int vfio_mig_check_device(struct vfio_mig_session *session,
 	u32 version = le32_to_cpu(header->device_version);
 
 	if (memcmp(header->id, config->id, sizeof(header->id)))
-		return vfio_mig_session_fail(session, -EMEDIUMTYPE,
+		return vfio_mig_session_fail(session, -EMEDIUMTYPE, 0,
 					     "made by %*pE, this is %.32s",
 					     (int)strnlen(header->id,
 							  VFIO_MIG_ID_LEN),
 					     header->id, config->id);
 	if (le64_to_cpu(header->size) != config->size)
-		return vfio_mig_session_fail(session, -EMEDIUMTYPE,
+		return vfio_mig_session_fail(session, -EMEDIUMTYPE, 0,
 					     "size %llu, the device has %llu",
 					     le64_to_cpu(header->size),
 					     config->size);
 	if (version < config->min_version || version > config->version)
-		return vfio_mig_session_fail(session, -ESTALE,
+		return vfio_mig_session_fail(session, -ESTALE, 0,
 					     "version %u, the device reads %u to %u",
 					     version, config->min_version,
 					     config->version);
@@ -125,17 +125,17 @@ int vfio_mig_check_stream_header(struct vfio_mig_session *session,
 				 const struct vfio_mig_stream_header *header)
 {
 	if (header->sum != vfio_mig_stream_sum(header))
-		return vfio_mig_session_fail(session, -EBADMSG,
+		return vfio_mig_session_fail(session, -EBADMSG, 0,
 					     "checksum of the stream header");
 	if (le32_to_cpu(header->version) != VFIO_MIG_STREAM_VERSION ||
 	    le32_to_cpu(header->length) != sizeof(*header))
-		return vfio_mig_session_fail(session, -EPROTONOSUPPORT,
+		return vfio_mig_session_fail(session, -EPROTONOSUPPORT, 0,
 					     "format version %u, known is %u",
 					     le32_to_cpu(header->version),
 					     VFIO_MIG_STREAM_VERSION);
 	if (header->features || header->reserved ||
 	    memchr_inv(header->padding, 0, sizeof(header->padding)))
-		return vfio_mig_session_fail(session, -EPROTONOSUPPORT,
+		return vfio_mig_session_fail(session, -EPROTONOSUPPORT, 0,
 					     "features %#llx, or reserved bytes",
 					     le64_to_cpu(header->features));
 
@@ -153,17 +153,18 @@ static int vfio_mig_check_section_kind(struct vfio_mig_session *session,
 {
 	u32 type = le32_to_cpu(header->type);
 	u32 flags = le32_to_cpu(header->flags);
+	u64 at = session->load.header_at;
 
 	if ((flags & ~VFIO_MIG_SECTION_OPTIONAL) || header->reserved)
-		return vfio_mig_session_fail(session, -EPROTONOSUPPORT,
+		return vfio_mig_session_fail(session, -EPROTONOSUPPORT, at,
 					     "section flags %#x", flags);
 	if (!vfio_mig_known_type(session, type) &&
 	    !(flags & VFIO_MIG_SECTION_OPTIONAL))
-		return vfio_mig_session_fail(session, -EPROTONOSUPPORT,
+		return vfio_mig_session_fail(session, -EPROTONOSUPPORT, at,
 					     "section type %#x", type);
 	if (type == VFIO_MIG_SECTION_END &&
 	    le32_to_cpu(header->length) != sizeof(struct vfio_mig_section_end))
-		return vfio_mig_session_fail(session, -EPROTO,
+		return vfio_mig_session_fail(session, -EPROTO, at,
 					     "end section of %u bytes",
 					     le32_to_cpu(header->length));
 	return 0;
@@ -182,22 +183,23 @@ int vfio_mig_check_section_header(struct vfio_mig_session *session,
 				  const struct vfio_mig_section_header *header)
 {
 	const struct vfio_mig_load *load = &session->load;
+	u64 at = load->header_at;
 
 	if (header->sum != vfio_mig_section_sum(header))
-		return vfio_mig_session_fail(session, -EBADMSG,
+		return vfio_mig_session_fail(session, -EBADMSG, at,
 					     "checksum of the header of section %llu",
 					     load->sequence);
 	if (le64_to_cpu(header->stream_id) != load->stream_id)
-		return vfio_mig_session_fail(session, -EPROTO,
+		return vfio_mig_session_fail(session, -EPROTO, at,
 					     "section %llu is of another stream",
 					     load->sequence);
 	if (le64_to_cpu(header->sequence) != load->sequence)
-		return vfio_mig_session_fail(session, -EPROTO,
+		return vfio_mig_session_fail(session, -EPROTO, at,
 					     "section %llu where %llu is due",
 					     le64_to_cpu(header->sequence),
 					     load->sequence);
 	if (le32_to_cpu(header->length) > VFIO_MIG_SECTION_MAX)
-		return vfio_mig_session_fail(session, -EMSGSIZE,
+		return vfio_mig_session_fail(session, -EMSGSIZE, at,
 					     "section of %u bytes",
 					     le32_to_cpu(header->length));
 
@@ -208,24 +210,25 @@ int vfio_mig_check_section_header(struct vfio_mig_session *session,
  * vfio_mig_check_end - does the stream add up
  * @session: resuming session, which fails for good if not; the caller is its
  *	worker
+ * @at: where in the stream the end section begins
  * @end: payload of the end section, whose checksum is right
  *
  * Return: 0, or the session's error.
  */
-int vfio_mig_check_end(struct vfio_mig_session *session,
+int vfio_mig_check_end(struct vfio_mig_session *session, u64 at,
 		       const struct vfio_mig_section_end *end)
 {
 	const struct vfio_mig_load *load = &session->load;
 
 	if (le64_to_cpu(end->sections) != load->nr_loaded ||
 	    le64_to_cpu(end->bytes) != load->bytes)
-		return vfio_mig_session_fail(session, -EPROTO,
+		return vfio_mig_session_fail(session, -EPROTO, at,
 					     "%llu sections, %llu bytes; the end says %llu, %llu",
 					     load->nr_loaded, load->bytes,
 					     le64_to_cpu(end->sections),
 					     le64_to_cpu(end->bytes));
 	if (end->reserved[0] || end->reserved[1])
-		return vfio_mig_session_fail(session, -EPROTONOSUPPORT,
+		return vfio_mig_session_fail(session, -EPROTONOSUPPORT, at,
 					     "unknown totals in the end section");
 	return 0;
 }

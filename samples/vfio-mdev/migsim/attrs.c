@@ -110,6 +110,8 @@ MIGSIM_ATTR(load_latency_us, MIGSIM_AT(load_latency_us), 0, MIGSIM_LATENCY_MAX, 
 MIGSIM_ATTR(bandwidth, MIGSIM_AT(bandwidth), 0, MIGSIM_RATE_MAX, 1);
 MIGSIM_ATTR(dirty_rate, MIGSIM_AT(dirty_rate), 0, MIGSIM_RATE_MAX, 1);
 MIGSIM_ATTR(donate, MIGSIM_AT(donate), 0, 1, 1);
+MIGSIM_ATTR(drain, MIGSIM_AT(drain), 0, 1, 1);
+MIGSIM_ATTR(stop_copy_back, MIGSIM_AT(stop_copy_back), 0, 1, 1);
 MIGSIM_ATTR(poll, MIGSIM_AT(poll), 0, 1, 1);
 MIGSIM_ATTR(nowait, MIGSIM_AT(nowait), 0, 1, 1);
 
@@ -151,6 +153,8 @@ static struct attribute *migsim_attrs[] = {
 	&migsim_attr_bandwidth.attr.attr,
 	&migsim_attr_dirty_rate.attr.attr,
 	&migsim_attr_donate.attr.attr,
+	&migsim_attr_drain.attr.attr,
+	&migsim_attr_stop_copy_back.attr.attr,
 	&migsim_attr_poll.attr.attr,
 	&migsim_attr_nowait.attr.attr,
 	&dev_attr_mig_state.attr,

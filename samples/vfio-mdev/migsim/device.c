@@ -108,6 +108,13 @@ static long migsim_ioctl(struct vfio_device *vdev, unsigned int cmd,
 	}
 }
 
+static int migsim_device_feature(struct vfio_device *vdev, u32 flags,
+				 void __user *arg, size_t argsz)
+{
+	return vfio_mig_device_feature(migsim_from_vdev(vdev)->mig, flags, arg,
+				       argsz);
+}
+
 const struct vfio_device_ops migsim_device_ops = {
 	.name = "vfio-migsim",
 	.init = migsim_init_dev,
@@ -117,6 +124,7 @@ const struct vfio_device_ops migsim_device_ops = {
 	.read = migsim_read,
 	.write = migsim_write,
 	.ioctl = migsim_ioctl,
+	.device_feature = migsim_device_feature,
 	.bind_iommufd = vfio_iommufd_emulated_bind,
 	.unbind_iommufd = vfio_iommufd_emulated_unbind,
 	.attach_ioas = vfio_iommufd_emulated_attach_ioas,

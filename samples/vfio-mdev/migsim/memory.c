@@ -288,6 +288,20 @@ int migsim_memory_write(struct migsim_dev *sim, u64 pos, const void *from,
 	return 0;
 }
 
+static void migsim_track_reset(struct migsim_dev *sim, bool on)
+{
+	struct migsim_memory *memory = &sim->memory;
+	unsigned long index;
+	void *page;
+
+	lockdep_assert_held(&sim->memory_lock);
+	xa_for_each_marked(&memory->pages, index, page, MIGSIM_DIRTY)
+		xa_clear_mark(&memory->pages, index, MIGSIM_DIRTY);
+	memory->nr_dirty = 0;
+	memory->sent = 0;
+	memory->tracking = on;
+}
+
 /**
  * migsim_track - begin or end noting what becomes dirty, with no page sent yet
  * @sim: device
@@ -295,17 +309,37 @@ int migsim_memory_write(struct migsim_dev *sim, u64 pos, const void *from,
  */
 void migsim_track(struct migsim_dev *sim, bool on)
 {
-	struct migsim_memory *memory = &sim->memory;
-	unsigned long index;
-	void *page;
+	mutex_lock(&sim->memory_lock);
+	migsim_track_reset(sim, on);
+	mutex_unlock(&sim->memory_lock);
+}
+
+/**
+ * migsim_track_on - note what becomes dirty, with the pages sent so far
+ * @sim: device
+ */
+void migsim_track_on(struct migsim_dev *sim)
+{
+	mutex_lock(&sim->memory_lock);
+	sim->memory.tracking = true;
+	mutex_unlock(&sim->memory_lock);
+}
+
+/**
+ * migsim_track_again - begin again with no page sent, if anything is noted at all
+ * @sim: device
+ */
+void migsim_track_again(struct migsim_dev *sim)
+{
+	bool on;
 
 	mutex_lock(&sim->memory_lock);
-	xa_for_each_marked(&memory->pages, index, page, MIGSIM_DIRTY)
-		xa_clear_mark(&memory->pages, index, MIGSIM_DIRTY);
-	memory->nr_dirty = 0;
-	memory->sent = 0;
-	memory->tracking = on;
+	on = sim->memory.tracking;
+	if (on)
+		migsim_track_reset(sim, true);
 	mutex_unlock(&sim->memory_lock);
+	if (on)
+		vfio_mig_reinit(sim->mig);
 }
 
 /**

@@ -64,19 +64,22 @@ static void migsim_stream_begin(struct migsim_dev *sim, bool track)
 }
 
 /* The time that an arc takes. */
-static u64 migsim_arc_latency(const struct migsim_dev *sim,
+static u64 migsim_arc_latency(struct migsim_dev *sim,
 			      enum vfio_device_mig_state from,
 			      enum vfio_device_mig_state to)
 {
+	const bool p2p = sim->type->flags & VFIO_MIGRATION_P2P;
+
 	if (migsim_is_running(from) && !migsim_is_running(to))
-		return sim->config.stop_latency_us;
+		return p2p || !migsim_drained(sim) ?
+		       sim->config.stop_latency_us : 0;
 	if (from == VFIO_DEVICE_STATE_RESUMING)
 		return sim->config.load_latency_us;
 	if ((from == VFIO_DEVICE_STATE_RUNNING &&
 	     to == VFIO_DEVICE_STATE_RUNNING_P2P) ||
 	    (from == VFIO_DEVICE_STATE_PRE_COPY &&
 	     to == VFIO_DEVICE_STATE_PRE_COPY_P2P))
-		return sim->config.p2p_latency_us;
+		return migsim_drained(sim) ? 0 : sim->config.p2p_latency_us;
 
 	return 0;
 }
@@ -96,13 +99,16 @@ static void migsim_move(struct migsim_dev *sim,
 {
 	if (migsim_is_running(from) && !migsim_is_running(to))
 		migsim_workload_stop(sim);
-	if (from == VFIO_DEVICE_STATE_STOP_COPY)
+	if (from == VFIO_DEVICE_STATE_STOP_COPY && migsim_is_precopy(to))
+		migsim_track_on(sim);
+	else if (from == VFIO_DEVICE_STATE_STOP_COPY)
 		migsim_track(sim, false);
 	if (to == VFIO_DEVICE_STATE_STOP_COPY)
 		migsim_enter_stop_copy(sim, from);
 	if (to == VFIO_DEVICE_STATE_RESUMING)
 		migsim_stream_begin(sim, false);
-	if (migsim_is_precopy(to) && !migsim_is_precopy(from))
+	if (migsim_is_precopy(to) && !migsim_is_precopy(from) &&
+	    from != VFIO_DEVICE_STATE_STOP_COPY)
 		migsim_stream_begin(sim, true);
 	if (migsim_is_precopy(from) && migsim_is_running(to) &&
 	    !migsim_is_precopy(to))
@@ -398,6 +404,7 @@ static void migsim_reset(struct vfio_mig *mig)
 	struct migsim_dev *sim = vfio_mig_priv(mig);
 
 	migsim_workload_stop(sim);
+	migsim_drain_stop(sim);
 	migsim_memory_reset(sim);
 	migsim_pci_reset(sim);
 	migsim_workload_start(sim);
@@ -438,6 +445,18 @@ static void migsim_precopy_info(struct vfio_mig *mig,
 		info->initial += sizeof(struct migsim_section_config);
 }
 
+static int migsim_drain(struct vfio_mig *mig, bool on)
+{
+	struct migsim_dev *sim = vfio_mig_priv(mig);
+
+	if (on)
+		migsim_drain_start(sim);
+	else
+		migsim_drain_stop(sim);
+
+	return 0;
+}
+
 static const struct vfio_mig_ops migsim_precopy_ops = {
 	.arc = migsim_arc,
 	.save = migsim_save,
@@ -445,6 +464,7 @@ static const struct vfio_mig_ops migsim_precopy_ops = {
 	.reset = migsim_reset,
 	.data_size = migsim_data_size,
 	.precopy_info = migsim_precopy_info,
+	.drain = migsim_drain,
 };
 
 static const struct vfio_mig_ops migsim_ops = {
@@ -453,6 +473,7 @@ static const struct vfio_mig_ops migsim_ops = {
 	.load = migsim_load,
 	.reset = migsim_reset,
 	.data_size = migsim_data_size,
+	.drain = migsim_drain,
 };
 
 /**
@@ -488,6 +509,10 @@ int migsim_migration_open(struct migsim_dev *sim)
 		.min_version = MIGSIM_STREAM_VERSION,
 		.nr_types = MIGSIM_NR_SECTIONS,
 		.window = sim->config.window,
+		.drain = sim->config.drain,
+		.copy_back = sim->config.stop_copy_back &&
+			     sim->type->flags & VFIO_MIGRATION_PRE_COPY,
+		.idempotent = true,
 		.no_poll = !sim->config.poll,
 		.no_nowait = !sim->config.nowait,
 	};

@@ -51,6 +51,8 @@ struct seq_file;
  * @bandwidth: of saving and loading, bytes per second; 0 for no limit
  * @dirty_rate: of the workload, bytes of pages per second; 0 for no workload
  * @donate: written pages are handed to the stream, rather than copied into it
+ * @drain: offer VFIO_DEVICE_FEATURE_MIGX_DRAIN
+ * @stop_copy_back: offer VFIO_DEVICE_FEATURE_MIGX_COPY_BACK
  * @poll: data fds can be polled
  * @nowait: data fds take non-blocking attempts
  */
@@ -65,6 +67,8 @@ struct migsim_config {
 	u64 bandwidth;
 	u64 dirty_rate;
 	u64 donate;
+	u64 drain;
+	u64 stop_copy_back;
 	u64 poll;
 	u64 nowait;
 };
@@ -78,6 +82,9 @@ struct migsim_config {
  * @ticks: writes that the workload made
  * @scratch: registers
  * @running: the device accepts writes and the workload runs
+ * @draining: the workload pauses nevertheless
+ * @drained: and what it had begun is done
+ * @reconfigured: MIGSIM_REG_RECONFIG was written, and that has no effect yet
  * @tracking: writes to pages below @sent are noted
  * @sent: pages of the first pass that were sent
  * @nr_dirty: pages marked MIGSIM_DIRTY
@@ -91,6 +98,9 @@ struct migsim_memory {
 	u64 ticks;
 	u64 scratch[MIGSIM_NR_SCRATCH];
 	bool running;
+	bool draining;
+	bool drained;
+	bool reconfigured;
 	bool tracking;
 	unsigned long sent;
 	unsigned long nr_dirty;
@@ -159,6 +169,7 @@ struct migsim_type {
  * @workload: runs while @memory.running
  * @worked: when the workload last ran. Belongs to @workload
  * @owed: bytes of pages that the workload is behind. Belongs to @workload
+ * @drain: says that a drain is done
  * @wakeup: kicks the migration core when @stream.ready is over
  * @faults: rules
  */
@@ -182,6 +193,7 @@ struct migsim_dev {
 	struct delayed_work workload;
 	ktime_t worked;
 	u64 owed;
+	struct delayed_work drain;
 	struct delayed_work wakeup;
 	struct migsim_faults faults;
 };
@@ -214,6 +226,8 @@ int migsim_memory_read(struct migsim_dev *sim, u64 pos, void *to, size_t len);
 int migsim_memory_write(struct migsim_dev *sim, u64 pos, const void *from,
 			size_t len);
 void migsim_track(struct migsim_dev *sim, bool on);
+void migsim_track_on(struct migsim_dev *sim);
+void migsim_track_again(struct migsim_dev *sim);
 unsigned long migsim_dirty_next(struct migsim_dev *sim, unsigned long from);
 void migsim_dirty_clear(struct migsim_dev *sim, unsigned long index);
 u64 migsim_state_hash(struct migsim_dev *sim);
@@ -223,6 +237,9 @@ u64 migsim_mix(u64 value);
 void migsim_workload_init(struct migsim_dev *sim);
 void migsim_workload_start(struct migsim_dev *sim);
 void migsim_workload_stop(struct migsim_dev *sim);
+void migsim_drain_start(struct migsim_dev *sim);
+void migsim_drain_stop(struct migsim_dev *sim);
+bool migsim_drained(struct migsim_dev *sim);
 
 /* migration.c */
 int migsim_migration_init(struct migsim_dev *sim);

@@ -21,6 +21,7 @@
 #define MIGSIM_REG_STATE_SIZE	0x08	/* bytes of device memory, read-only */
 #define MIGSIM_REG_SEED		0x10	/* of the memory's pattern, read-only */
 #define MIGSIM_REG_TICKS	0x18	/* writes of the workload, read-only */
+#define MIGSIM_REG_RECONFIG	0x20	/* write: a new first pass in PRE_COPY */
 #define MIGSIM_REG_SCRATCH	0x40	/* MIGSIM_NR_SCRATCH times 64 bits */
 
 #define MIGSIM_MAGIC		0x4d49534d	/* "MSIM" */

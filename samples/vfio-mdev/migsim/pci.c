@@ -161,9 +161,13 @@ static void migsim_reg_write(struct migsim_dev *sim, u64 pos, const void *from,
 {
 	u64 scratch = (pos - MIGSIM_REG_SCRATCH) / sizeof(u64);
 
-	if (sim->memory.running && scratch < MIGSIM_NR_SCRATCH)
+	if (!sim->memory.running)
+		return;
+	if (scratch < MIGSIM_NR_SCRATCH)
 		memcpy((u8 *)&sim->memory.scratch[scratch] +
 		       pos % sizeof(u64), from, len);
+	else if (pos == MIGSIM_REG_RECONFIG)
+		sim->memory.reconfigured = true;
 }
 
 static int migsim_regs_access(struct migsim_dev *sim, u64 pos, void *buf,
@@ -194,7 +198,7 @@ static int migsim_memory_access(struct migsim_dev *sim, u64 pos, void *buf,
 static int migsim_access(struct migsim_dev *sim, unsigned int region, u64 pos,
 			 void *buf, size_t len, bool write)
 {
-	bool dirty;
+	bool dirty, reconfigured;
 	int ret;
 
 	mutex_lock(&sim->memory_lock);
@@ -205,7 +209,11 @@ static int migsim_access(struct migsim_dev *sim, unsigned int region, u64 pos,
 	else
 		ret = migsim_memory_access(sim, pos, buf, len, write);
 	dirty = write && sim->memory.nr_dirty;
+	reconfigured = sim->memory.reconfigured;
+	sim->memory.reconfigured = false;
 	mutex_unlock(&sim->memory_lock);
+	if (reconfigured)
+		migsim_track_again(sim);
 	if (dirty)
 		vfio_mig_kick(sim->mig);
 

@@ -5,6 +5,9 @@
  * While the device runs, it writes one word into a page of its memory, at pages
  * that follow from the seed and the number of writes before, often enough to
  * dirty dirty_rate bytes of pages a second.
+ *
+ * A drain (A10) has it pause. What the device has begun then takes as long as the
+ * arc that would wait for it otherwise.
  */
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
@@ -57,7 +60,7 @@ static void migsim_workload_func(struct work_struct *work)
 
 	old = set_active_memcg(sim->memcg);
 	mutex_lock(&sim->memory_lock);
-	running = memory->running;
+	running = memory->running && !memory->draining;
 	for (due = running ? migsim_workload_due(sim) : 0; due; due--) {
 		migsim_workload_write(sim);
 		sim->owed -= PAGE_SIZE;
@@ -73,6 +76,17 @@ static void migsim_workload_func(struct work_struct *work)
 				   msecs_to_jiffies(MIGSIM_TICK_MS));
 }
 
+static void migsim_drain_func(struct work_struct *work)
+{
+	struct migsim_dev *sim = container_of(to_delayed_work(work),
+					      struct migsim_dev, drain);
+
+	mutex_lock(&sim->memory_lock);
+	sim->memory.drained = sim->memory.draining;
+	mutex_unlock(&sim->memory_lock);
+	vfio_mig_drained(sim->mig);
+}
+
 /**
  * migsim_workload_init - set up the workload, not running
  * @sim: new device
@@ -80,6 +94,7 @@ static void migsim_workload_func(struct work_struct *work)
 void migsim_workload_init(struct migsim_dev *sim)
 {
 	INIT_DELAYED_WORK(&sim->workload, migsim_workload_func);
+	INIT_DELAYED_WORK(&sim->drain, migsim_drain_func);
 }
 
 /**
@@ -92,7 +107,8 @@ void migsim_workload_start(struct migsim_dev *sim)
 
 	mutex_lock(&sim->memory_lock);
 	sim->memory.running = true;
-	work = sim->config.dirty_rate && sim->memory.nr_pages;
+	work = sim->config.dirty_rate && sim->memory.nr_pages &&
+	       !sim->memory.draining;
 	mutex_unlock(&sim->memory_lock);
 	if (!work)
 		return;
@@ -112,4 +128,55 @@ void migsim_workload_stop(struct migsim_dev *sim)
 	sim->memory.running = false;
 	mutex_unlock(&sim->memory_lock);
 	cancel_delayed_work_sync(&sim->workload);
+}
+
+/**
+ * migsim_drain_start - begin no new work
+ * @sim: device that runs; migsim_drained() tells when the old is done
+ */
+void migsim_drain_start(struct migsim_dev *sim)
+{
+	u64 us = sim->type->flags & VFIO_MIGRATION_P2P ?
+		 sim->config.p2p_latency_us : sim->config.stop_latency_us;
+
+	mutex_lock(&sim->memory_lock);
+	sim->memory.draining = true;
+	mutex_unlock(&sim->memory_lock);
+	cancel_delayed_work_sync(&sim->workload);
+	queue_delayed_work(migsim_wq, &sim->drain, usecs_to_jiffies(us));
+}
+
+/**
+ * migsim_drain_stop - work again, if the device runs
+ * @sim: device
+ */
+void migsim_drain_stop(struct migsim_dev *sim)
+{
+	bool running;
+
+	cancel_delayed_work_sync(&sim->drain);
+	mutex_lock(&sim->memory_lock);
+	sim->memory.draining = false;
+	sim->memory.drained = false;
+	running = sim->memory.running;
+	mutex_unlock(&sim->memory_lock);
+	if (running)
+		migsim_workload_start(sim);
+}
+
+/**
+ * migsim_drained - has the device nothing left to do
+ * @sim: device
+ *
+ * Return: true from the end of a drain's work to the end of the drain.
+ */
+bool migsim_drained(struct migsim_dev *sim)
+{
+	bool drained;
+
+	mutex_lock(&sim->memory_lock);
+	drained = sim->memory.drained;
+	mutex_unlock(&sim->memory_lock);
+
+	return drained;
 }
