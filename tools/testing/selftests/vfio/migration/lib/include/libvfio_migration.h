@@ -4,6 +4,7 @@
 
 #include <libvfio/assert.h>
 #include <libvfio/damage.h>
+#include <libvfio/ext.h>
 #include <libvfio/graph.h>
 #include <libvfio/migration.h>
 #include <libvfio/migsim.h>
