@@ -23,6 +23,7 @@
 #include <linux/sched/signal.h>
 
 #include "private.h"
+#include "trace.h"
 
 /**
  * struct vfio_mig_walk - one SET_STATE
@@ -181,8 +182,9 @@ static void vfio_mig_stay(struct vfio_mig *mig)
  * One arc. It opens its session before it has any effect, so that lack of memory
  * costs nothing. On success *opened is a session whose file the caller owns.
  */
-static int vfio_mig_do_arc(struct vfio_mig *mig, enum vfio_device_mig_state to,
-			   struct vfio_mig_session **opened)
+static int vfio_mig_make_arc(struct vfio_mig *mig,
+			     enum vfio_device_mig_state to,
+			     struct vfio_mig_session **opened)
 {
 	struct vfio_mig_session *session = NULL;
 	int ret;
@@ -213,6 +215,22 @@ static int vfio_mig_do_arc(struct vfio_mig *mig, enum vfio_device_mig_state to,
 err_discard:
 	if (session)
 		vfio_mig_discard(session);
+
+	return ret;
+}
+
+static int vfio_mig_do_arc(struct vfio_mig *mig, enum vfio_device_mig_state to,
+			   struct vfio_mig_session **opened)
+{
+	enum vfio_device_mig_state from = mig->state;
+	ktime_t start = ktime_get();
+	u64 us;
+	int ret;
+
+	ret = vfio_mig_make_arc(mig, to, opened);
+	us = ktime_us_delta(ktime_get(), start);
+	vfio_mig_count_arc(mig, from, to, us);
+	trace_vfio_mig_arc(mig->name, from, to, ret, us);
 
 	return ret;
 }

@@ -10,6 +10,7 @@
 #include <linux/string.h>
 
 #include "private.h"
+#include "trace.h"
 
 /**
  * vfio_mig_clear_reason - a callback begins
@@ -120,15 +121,16 @@ void vfio_mig_record(struct vfio_mig *mig, int err, unsigned int from,
 					     vfio_mig_default_reason(err);
 	struct vfio_mig_error *error = &mig->error;
 
-	spin_lock_irq(&mig->error_lock);
+	spin_lock_irq(&mig->stats_lock);
 	error->err = err;
 	error->from = from;
 	error->to = to;
 	error->count++;
 	error->reason.offset = reason->offset;
 	strscpy(error->reason.text, text, sizeof(error->reason.text));
-	spin_unlock_irq(&mig->error_lock);
+	spin_unlock_irq(&mig->stats_lock);
 
+	trace_vfio_mig_error(mig->name, err, from, to, reason->offset, text);
 	/* No news for the administrator, and anybody's to cause. */
 	if (err == -EINTR || err == -ECANCELED)
 		return;
@@ -144,9 +146,9 @@ void vfio_mig_record(struct vfio_mig *mig, int err, unsigned int from,
  */
 void vfio_mig_last_error(struct vfio_mig *mig, struct vfio_mig_error *error)
 {
-	spin_lock_irq(&mig->error_lock);
+	spin_lock_irq(&mig->stats_lock);
 	*error = mig->error;
-	spin_unlock_irq(&mig->error_lock);
+	spin_unlock_irq(&mig->stats_lock);
 }
 
 /**
@@ -155,10 +157,10 @@ void vfio_mig_last_error(struct vfio_mig *mig, struct vfio_mig_error *error)
  */
 void vfio_mig_forget_error(struct vfio_mig *mig)
 {
-	spin_lock_irq(&mig->error_lock);
+	spin_lock_irq(&mig->stats_lock);
 	memset(&mig->error, 0, sizeof(mig->error));
 	mig->error.reason.offset = VFIO_MIGX_NO_OFFSET;
-	spin_unlock_irq(&mig->error_lock);
+	spin_unlock_irq(&mig->stats_lock);
 }
 
 /**

@@ -247,6 +247,7 @@ static int vfio_mig_release_file(struct inode *inode, struct file *file)
 
 	if (!test_bit(VFIO_MIG_DELIVERED, &session->flags))
 		vfio_mig_withdraw(session);
+	vfio_mig_session_trace(session, VFIO_MIG_TRACE_CLOSED);
 	if (session->saving) {
 		vfio_mig_session_end(session);
 		vfio_mig_session_purge(session);
@@ -259,24 +260,16 @@ static int vfio_mig_release_file(struct inode *inode, struct file *file)
 static void vfio_mig_show_fdinfo(struct seq_file *m, struct file *file)
 {
 	struct vfio_mig_session *session = file->private_data;
-	unsigned long held;
-	size_t queued;
-	int error;
+	struct vfio_mig_session_counts counts;
 
-	spin_lock_irq(&session->lock);
-	queued = session->saving ? session->save.queued : session->load.queued;
-	held = session->saving ? vfio_mig_save_held(session) :
-				 session->load.pages;
-	error = session->error;
-	spin_unlock_irq(&session->lock);
-
+	vfio_mig_session_count(session, &counts);
 	seq_printf(m, "vfio-mig-state:\t%s\n",
 		   vfio_mig_ended(session) ? "ended" :
 		   session->saving ? "saving" : "resuming");
 	seq_printf(m, "vfio-mig-window:\t%zu\n", session->window);
-	seq_printf(m, "vfio-mig-queued:\t%zu\n", queued);
-	seq_printf(m, "vfio-mig-held:\t%lu\n", held << PAGE_SHIFT);
-	seq_printf(m, "vfio-mig-error:\t%d\n", -error);
+	seq_printf(m, "vfio-mig-queued:\t%zu\n", counts.queued);
+	seq_printf(m, "vfio-mig-held:\t%lu\n", counts.held);
+	seq_printf(m, "vfio-mig-error:\t%d\n", -counts.error);
 }
 
 static const struct file_operations vfio_mig_fops = {

@@ -19,7 +19,7 @@
 
 #include "private.h"
 
-#define NR_STATES	(VFIO_DEVICE_STATE_PRE_COPY_P2P + 1)
+#define NR_STATES	VFIO_MIG_NR_STATES
 
 #define E		VFIO_DEVICE_STATE_ERROR
 #define STOP		VFIO_DEVICE_STATE_STOP

@@ -199,7 +199,7 @@ struct vfio_mig *vfio_mig_alloc(struct vfio_device *vdev,
 	kref_init(&mig->ref);
 	mutex_init(&mig->state_mutex);
 	spin_lock_init(&mig->reset_lock);
-	spin_lock_init(&mig->error_lock);
+	spin_lock_init(&mig->stats_lock);
 	init_waitqueue_head(&mig->wait);
 	vfio_mig_drain_init(&mig->drain);
 	vfio_mig_forget_error(mig);
@@ -212,6 +212,7 @@ struct vfio_mig *vfio_mig_alloc(struct vfio_device *vdev,
 	mig->vfio_ops.migration_set_state = vfio_mig_set_state;
 	mig->vfio_ops.migration_get_state = vfio_mig_get_state;
 	mig->vfio_ops.migration_get_data_size = vfio_mig_get_data_size;
+	vfio_mig_debugfs_add(mig);
 	vdev->mig_ops = &mig->vfio_ops;
 	vdev->migration_flags = flags;
 
@@ -227,6 +228,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_alloc);
  */
 void vfio_mig_free(struct vfio_mig *mig)
 {
+	vfio_mig_debugfs_remove(mig);
 	vfio_mig_put(mig);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_free);
@@ -361,12 +363,16 @@ EXPORT_SYMBOL_GPL(vfio_mig_state);
 static int __init vfio_mig_init(void)
 {
 	vfio_mig_wq = alloc_workqueue("vfio-migration", WQ_UNBOUND, 0);
+	if (!vfio_mig_wq)
+		return -ENOMEM;
+	vfio_mig_debugfs_init();
 
-	return vfio_mig_wq ? 0 : -ENOMEM;
+	return 0;
 }
 
 static void __exit vfio_mig_exit(void)
 {
+	vfio_mig_debugfs_exit();
 	destroy_workqueue(vfio_mig_wq);
 }
 

@@ -9,7 +9,7 @@
  *  (2) vfio_mig_session.lock	the queue between a data fd and the driver
  *  (3) vfio_mig.reset_lock	a pending reset, and which session is current
  *
- *  vfio_mig.error_lock		the last error, innermost
+ *  vfio_mig.stats_lock		what is only told to people; innermost
  *
  * mmap_lock is never taken inside any of them: user memory is only touched with
  * no lock held, by whoever owns the session's slot. memory_lock is not taken
@@ -44,6 +44,7 @@
 #include <linux/workqueue.h>
 #include <uapi/linux/vfio_migration.h>
 
+struct dentry;
 struct file;
 struct iov_iter;
 struct mem_cgroup;
@@ -101,6 +102,36 @@ struct vfio_mig_error {
 	struct vfio_mig_reason reason;
 };
 
+#define VFIO_MIG_NR_STATES	(VFIO_DEVICE_STATE_PRE_COPY_P2P + 1)
+
+/* Powers of two, of microseconds: up to half a minute, and longer. */
+#define VFIO_MIG_ARC_BUCKETS	26u
+
+/**
+ * struct vfio_mig_arc_times - how long an arc took
+ * @count: how often it was tried
+ * @total_us: microseconds in all
+ * @max_us: the longest time
+ * @buckets: number of times below 1, 2, 4, ... us, which are not in one before
+ */
+struct vfio_mig_arc_times {
+	u64 count;
+	u64 total_us;
+	u64 max_us;
+	u32 buckets[VFIO_MIG_ARC_BUCKETS];
+};
+
+/* What tracepoints tell (trace.h). */
+enum vfio_mig_trace_event {
+	VFIO_MIG_TRACE_OPENED,
+	VFIO_MIG_TRACE_CLOSED,
+	VFIO_MIG_TRACE_ENDED,
+	VFIO_MIG_TRACE_NO_ROOM,
+	VFIO_MIG_TRACE_NO_DATA,
+	VFIO_MIG_TRACE_ASKED,
+	VFIO_MIG_TRACE_DONE,
+};
+
 /**
  * struct vfio_mig_drain - the drain that there may be (A10)
  * @wait: pollers of its fd
@@ -154,8 +185,11 @@ struct vfio_mig_drain {
  * @session: the current one, which counts as one reference; also written only
  *	under @state_mutex
  * @drain: see there
- * @error_lock: protects @error
+ * @stats_lock: protects the members below
  * @error: what LAST_ERROR says
+ * @arc_times: of each arc
+ * @nr_sessions: that were opened, by direction (saving)
+ * @debugfs: folder. Immutable
  */
 struct vfio_mig {
 	struct kref ref;
@@ -187,9 +221,12 @@ struct vfio_mig {
 	struct vfio_mig_session *session;
 	struct vfio_mig_drain drain;
 
-	/* the last error; nothing is taken inside it */
-	spinlock_t error_lock;
+	/* what is only told; nothing is taken inside it */
+	spinlock_t stats_lock;
 	struct vfio_mig_error error;
+	struct vfio_mig_arc_times arc_times[VFIO_MIG_NR_STATES][VFIO_MIG_NR_STATES];
+	unsigned long nr_sessions[2];
+	struct dentry *debugfs;
 
 	bool copy_back;
 	bool precopy_info_v2;
@@ -419,6 +456,8 @@ enum {
  * @working: the worker is at work
  * @error: the first one, for good; 0 if none
  * @reason: of @error
+ * @worker_stalls: times that the worker stopped for lack of room
+ * @client_stalls: times that a reader or writer could not go on at once
  * @said: what the driver said when it failed last. Belongs to the worker
  * @save: if @saving
  * @load: if not
@@ -442,11 +481,33 @@ struct vfio_mig_session {
 	bool working;
 	int error;
 	struct vfio_mig_reason reason;
+	unsigned long worker_stalls;
+	unsigned long client_stalls;
 	char said[sizeof_field(struct vfio_mig_reason, text)];
 	union {
 		struct vfio_mig_save save;
 		struct vfio_mig_load load;
 	};
+};
+
+/**
+ * struct vfio_mig_session_counts - a session at one moment
+ * @held: bytes of the window in use
+ * @queued: bytes that a read would give, or that are not loaded yet
+ * @bytes: of the stream so far, produced or accepted
+ * @sections: complete ones so far
+ * @worker_stalls: see &struct vfio_mig_session
+ * @client_stalls: likewise
+ * @error: likewise
+ */
+struct vfio_mig_session_counts {
+	unsigned long held;
+	size_t queued;
+	u64 bytes;
+	u64 sections;
+	unsigned long worker_stalls;
+	unsigned long client_stalls;
+	int error;
 };
 
 static inline struct vfio_mig *vfio_mig_from_vdev(struct vfio_device *vdev)
@@ -542,6 +603,18 @@ int vfio_mig_slot_take(struct vfio_mig_session *session,
 		       bool nowait);
 void vfio_mig_slot_release(struct vfio_mig_session *session);
 void vfio_mig_wake(struct vfio_mig_session *session);
+void vfio_mig_session_count(struct vfio_mig_session *session,
+			    struct vfio_mig_session_counts *counts);
+void vfio_mig_session_trace(struct vfio_mig_session *session,
+			    enum vfio_mig_trace_event event);
+
+/* debugfs.c: what people can read */
+void vfio_mig_count_arc(struct vfio_mig *mig, unsigned int from,
+			unsigned int to, u64 us);
+void vfio_mig_debugfs_add(struct vfio_mig *mig);
+void vfio_mig_debugfs_remove(struct vfio_mig *mig);
+void vfio_mig_debugfs_init(void);
+void vfio_mig_debugfs_exit(void);
 
 /* file.c: the data fd */
 struct file *vfio_mig_file(struct vfio_mig_session *session);

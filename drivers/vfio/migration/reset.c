@@ -20,6 +20,7 @@
  * unlock is made under reset_lock.
  */
 #include "private.h"
+#include "trace.h"
 
 /*
  * Step 1. @bus says whether the bus has the device from here on.
@@ -39,8 +40,11 @@ static bool vfio_mig_ask_reset(struct vfio_mig *mig, bool bus)
 			vfio_mig_session_end(mig->session);
 	}
 	spin_unlock_irqrestore(&mig->reset_lock, flags);
-	if (open)
+	if (open) {
+		trace_vfio_mig_reset(mig->name, vfio_mig_state(mig),
+				     VFIO_MIG_TRACE_ASKED);
 		wake_up_all(&mig->wait);
+	}
 
 	return open;
 }
@@ -76,9 +80,11 @@ static bool vfio_mig_run_reset(struct vfio_mig *mig)
 	vfio_mig_session_detach(mig);
 	mig->ops->reset(mig);
 	vfio_mig_drain_end(mig, true);
-	mig->reset_count++;
+	WRITE_ONCE(mig->reset_count, mig->reset_count + 1);
 	mig->is_loaded = false;
 	WRITE_ONCE(mig->state, VFIO_DEVICE_STATE_RUNNING);
+	trace_vfio_mig_reset(mig->name, VFIO_DEVICE_STATE_RUNNING,
+			     VFIO_MIG_TRACE_DONE);
 
 	return true;
 }

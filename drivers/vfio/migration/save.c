@@ -151,18 +151,22 @@ static bool vfio_mig_save_room(const struct vfio_mig_session *session)
 static bool vfio_mig_save_may(struct vfio_mig_session *session)
 {
 	struct vfio_mig_save *save = &session->save;
-	bool may;
+	bool may, stalls = false;
 
 	vfio_mig_sink_start(session);
 	spin_lock_irq(&session->lock);
 	may = !vfio_mig_ended(session) && !session->error && !save->done;
 	if (may) {
 		may = vfio_mig_save_room(session);
-		save->stalled = !may;
+		stalls = !may;
+		save->stalled = stalls;
+		session->worker_stalls += stalls;
 	}
 	if (may)
 		save->idle = false;
 	spin_unlock_irq(&session->lock);
+	if (stalls)
+		vfio_mig_session_trace(session, VFIO_MIG_TRACE_NO_ROOM);
 
 	return may;
 }

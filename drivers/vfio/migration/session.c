@@ -19,6 +19,7 @@
 #include <linux/slab.h>
 
 #include "private.h"
+#include "trace.h"
 
 static void vfio_mig_session_func(struct work_struct *work);
 
@@ -104,6 +105,10 @@ struct vfio_mig_session *vfio_mig_session_open(struct vfio_mig *mig,
 		goto err_put;
 	}
 	session->file = file;
+	spin_lock_irq(&mig->stats_lock);
+	mig->nr_sessions[saving]++;
+	spin_unlock_irq(&mig->stats_lock);
+	vfio_mig_session_trace(session, VFIO_MIG_TRACE_OPENED);
 
 	return session;
 
@@ -143,6 +148,7 @@ void vfio_mig_session_detach(struct vfio_mig *mig)
 		return;
 
 	vfio_mig_session_end(session);
+	vfio_mig_session_trace(session, VFIO_MIG_TRACE_ENDED);
 	vfio_mig_session_purge(session);
 	vfio_mig_session_put(session);
 }
@@ -276,6 +282,56 @@ void vfio_mig_reinit(struct vfio_mig *mig)
 EXPORT_SYMBOL_GPL(vfio_mig_reinit);
 
 /**
+ * vfio_mig_session_count - look at a session
+ * @session: session
+ * @counts: filled in
+ */
+void vfio_mig_session_count(struct vfio_mig_session *session,
+			    struct vfio_mig_session_counts *counts)
+{
+	const struct vfio_mig_save *save = &session->save;
+	const struct vfio_mig_load *load = &session->load;
+	unsigned long pages;
+
+	spin_lock_irq(&session->lock);
+	pages = session->saving ? vfio_mig_save_held(session) : load->pages;
+	counts->held = pages << PAGE_SHIFT;
+	counts->queued = session->saving ? save->queued : load->queued;
+	counts->bytes = session->saving ? save->produced : load->accepted;
+	counts->sections = session->saving ? save->sections : load->nr_loaded;
+	counts->worker_stalls = session->worker_stalls;
+	counts->client_stalls = session->client_stalls;
+	counts->error = session->error;
+	spin_unlock_irq(&session->lock);
+}
+
+/**
+ * vfio_mig_session_trace - tell that something has become of a session
+ * @session: session
+ * @event: what
+ *
+ * Context: any, with no lock of the session held.
+ */
+void vfio_mig_session_trace(struct vfio_mig_session *session,
+			    enum vfio_mig_trace_event event)
+{
+	struct vfio_mig_session_counts counts;
+	const char *name = session->mig->name;
+
+	if (event == VFIO_MIG_TRACE_NO_ROOM || event == VFIO_MIG_TRACE_NO_DATA) {
+		if (!trace_vfio_mig_stall_enabled())
+			return;
+		vfio_mig_session_count(session, &counts);
+		trace_vfio_mig_stall(name, session->saving, event,
+				     counts.queued);
+	} else if (trace_vfio_mig_session_enabled()) {
+		vfio_mig_session_count(session, &counts);
+		trace_vfio_mig_session(name, session->saving, event,
+				       counts.bytes);
+	}
+}
+
+/**
  * vfio_mig_wake - wake readers or writers and pollers
  * @session: session
  *
@@ -305,6 +361,15 @@ static bool vfio_mig_slot_try(struct vfio_mig_session *session,
 	return *result != -EAGAIN;
 }
 
+static void vfio_mig_client_stalls(struct vfio_mig_session *session)
+{
+	spin_lock_irq(&session->lock);
+	session->client_stalls++;
+	spin_unlock_irq(&session->lock);
+	vfio_mig_session_trace(session, session->saving ?
+			       VFIO_MIG_TRACE_NO_DATA : VFIO_MIG_TRACE_NO_ROOM);
+}
+
 /**
  * vfio_mig_slot_take - become the session's one reader or writer
  * @session: session
@@ -322,7 +387,10 @@ int vfio_mig_slot_take(struct vfio_mig_session *session,
 {
 	int result;
 
-	if (vfio_mig_slot_try(session, ready, &result) || nowait)
+	if (vfio_mig_slot_try(session, ready, &result))
+		return result;
+	vfio_mig_client_stalls(session);
+	if (nowait)
 		return result;
 	if (wait_event_interruptible(session->wait,
 				     vfio_mig_slot_try(session, ready, &result)))
