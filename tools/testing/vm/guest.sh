@@ -9,7 +9,7 @@ JOB=$(dirname "$0")
 # shellcheck source=/dev/null
 . "$JOB/env"
 export PATH=$VM_PATH:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb
-export VM_OUT VM_KIND VM_IMAGE KSFT_MACHINE_SLOW=yes LC_ALL=C
+export VM_OUT VM_KIND VM_IMAGE VM_MODULES KSFT_MACHINE_SLOW=yes LC_ALL=C
 
 finish()
 {
