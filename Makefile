@@ -37,6 +37,7 @@ help:
 	@echo '  check-mutants prove that the tests notice planted defects'
 	@echo '  check-uml     all tests on the newest kernel as User Mode Linux'
 	@echo '  kunit         unit tests of the core, in User Mode Linux'
+	@echo '  graphs        write what the audit tool prints into Documentation/'
 	@echo '  clean         remove build/ (downloads stay in the cache,'
 	@echo '                $${VFIO_MIGRATION_CACHE:-~/.cache/vfio-migration})'
 
@@ -74,6 +75,13 @@ programs: | deps
 
 $(BIN)/barcmp: $(CHECK)/barcmp.c
 	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror $(CFLAGS) $(UAPI) $< -o $@
+
+# What static.sh compares with.
+GRAPHS := Documentation/driver-api/vfio-migration-fsm
+.PHONY: graphs
+graphs: programs
+	$(BIN)/fsm_graph -b -s full > $(GRAPHS).txt
+	$(BIN)/fsm_graph -b -s full -d > $(GRAPHS).dot
 
 .PHONY: uml
 uml: | deps

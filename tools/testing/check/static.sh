@@ -9,6 +9,8 @@
 cd "$(dirname "$0")/../../.." || exit 1
 meta=tools/testing/check/meta
 work=$PWD/build/static
+selftests=tools/testing/selftests/vfio/migration
+fsm=Documentation/driver-api/vfio-migration-fsm
 rm -rf "$work"
 mkdir -p "$work"
 
@@ -106,6 +108,28 @@ spdx()
 	return "$bad"
 }
 
+# graphs TEXT DOT: what the documentation shows is what the audit tool prints
+graphs()
+{
+	local bin=$work/bin
+
+	make -s -C "$selftests" O="$bin" KSFT="$src/tools/testing/selftests" \
+		"$bin/fsm_graph" || return 1
+	"$bin/fsm_graph" -b -s full | diff -u "$1" - &&
+		"$bin/fsm_graph" -b -s full -d | diff -u "$2" -
+}
+
+# A single state of a path is another, here and there.
+graphs_can_fail()
+{
+	sed '/ RUNNING -> STOP  /s/RUNNING_P2P, //' \
+		"$fsm.txt" > "$work/stale.txt"
+	sed 's/arc_RUNNING -> arc_RUNNING_P2P;/arc_RUNNING -> arc_STOP;/' \
+		"$fsm.dot" > "$work/stale.dot"
+	fails graphs "$work/stale.txt" "$fsm.dot" &&
+		fails graphs "$fsm.txt" "$work/stale.dot"
+}
+
 n=0 failed=0
 # check NAME COMMAND...: an ordinary check
 check()
@@ -150,17 +174,19 @@ counting()
 }
 
 echo "TAP version 13"
-echo "1..12"
+echo "1..14"
 check checkpatch_can_fail fails checkpatch $meta/style.c
 check kernel_doc_can_fail fails kdoc $meta/kdoc.c
 check sparse_can_fail fails build_meta sparse C=2
 check w1_can_fail fails build_meta warning W=1
 check good_builds_pass build_meta warning W=
 check shellcheck_can_fail fails shellcheck $meta/shell.sh
+check graphs_can_fail graphs_can_fail
 check counting counting
 check spdx spdx
 check checkpatch checkpatch_all
 check kernel_doc kdoc_all
 check shellcheck shellcheck "${scripts[@]}"
+check graphs graphs "$fsm.txt" "$fsm.dot"
 check build_w1_sparse build_all
 exit $failed

@@ -4,12 +4,13 @@
 /* When an arc exists: all of @with claimed, none of @without. */
 struct vfm_arc {
 	u8 from, to;
-	u8 with, without;
+	u32 with, without;
 	bool opens;
 };
 
 #define P2P	VFIO_MIGRATION_P2P
 #define PRE	VFIO_MIGRATION_PRE_COPY
+#define BACK	VFM_COPY_BACK
 
 static const struct vfm_arc arcs[] = {
 	{ VFM_STOP,		VFM_STOP_COPY,		0,	  0,   true },
@@ -30,6 +31,8 @@ static const struct vfm_arc arcs[] = {
 	{ VFM_PRE_COPY,		VFM_PRE_COPY_P2P,	P2P | PRE, 0,  false },
 	{ VFM_PRE_COPY_P2P,	VFM_PRE_COPY,		P2P | PRE, 0,  false },
 	{ VFM_PRE_COPY_P2P,	VFM_STOP_COPY,		P2P | PRE, 0,  false },
+	{ VFM_STOP_COPY,	VFM_PRE_COPY,		PRE | BACK, P2P, false },
+	{ VFM_STOP_COPY,	VFM_PRE_COPY_P2P,	P2P | PRE | BACK, 0, false },
 };
 
 static const struct vfm_arc *vfm_arc(u64 flags, u32 from, u32 to)
@@ -81,10 +84,10 @@ static bool vfm_path_is_legal(const struct vfm_path *path)
 }
 
 /* The two ways that the protocol blocks although arcs would lead there. */
-static bool vfm_pair_is_blocked(u32 from, u32 to)
+static bool vfm_pair_is_blocked(u64 flags, u32 from, u32 to)
 {
 	return from == VFM_ERROR || to == VFM_ERROR ||
-	       (from == VFM_STOP_COPY &&
+	       (from == VFM_STOP_COPY && !(flags & BACK) &&
 		(to == VFM_PRE_COPY || to == VFM_PRE_COPY_P2P));
 }
 
@@ -127,7 +130,7 @@ struct vfm_path vfm_find_path(u64 flags, u32 from, u32 to)
 	struct vfm_search s = { .flags = flags, .to = to };
 	struct vfm_path start = { .state = { from } };
 
-	if (vfm_pair_is_blocked(from, to))
+	if (vfm_pair_is_blocked(flags, from, to))
 		return s.best;
 	vfm_search(&s, &start);
 	VFIO_ASSERT_LE(s.nr_best, 1, "two shortest paths from %s to %s",

@@ -10,6 +10,9 @@
 
 #include <libvfio/migration.h>
 
+/* Beside VFIO_MIGRATION_*: VFIO_DEVICE_FEATURE_MIGX_COPY_BACK was asked for. */
+#define VFM_COPY_BACK	(1U << 31)
+
 struct vfm_path {
 	u32 state[VFM_NR_STATES];	/* from the first to the last */
 	unsigned int arcs;		/* 0: there is no path */
