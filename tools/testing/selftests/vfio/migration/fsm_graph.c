@@ -3,10 +3,12 @@
  * The audit tool (A8): which arcs a driver has to implement for its capabilities,
  * and the path of every combination transition, as text or for Graphviz. Nothing
  * of it is taken from the kernel: lib/graph.c knows the arcs and the two rules,
- * and finds the paths by trying all of them.
+ * and finds the paths by trying all of them. What a device answers to
+ * VFIO_DEVICE_FEATURE_MIGX_PATH can be compared with that.
  */
 #include <getopt.h>
 
+#include <libvfio/ext.h>
 #include <libvfio/graph.h>
 
 #define NR_PAIRS	(VFM_NR_STATES * VFM_NR_STATES)
@@ -124,7 +126,7 @@ static void print_blocked(u32 flags)
 
 static void print_text(const struct capability_set *set)
 {
-	printf("Device with %s (\"%s\")\n\n", capabilities(set->flags),
+	printf("\nDevice with %s (\"%s\")\n\n", capabilities(set->flags),
 	       set->name);
 	print_arcs(set->flags);
 	print_paths(set->flags);
@@ -206,13 +208,134 @@ static void print_dot(const struct capability_set *set)
 	printf("}\n");
 }
 
+static struct vfio_device_feature_migx_path expected(u32 flags, u32 from, u32 to)
+{
+	struct vfio_device_feature_migx_path want = { .from = from, .to = to };
+	struct vfm_path path;
+	unsigned int i;
+
+	if (!has_state(flags, from) || !has_state(flags, to))
+		return want;
+	if (from == to) {
+		want.flags = VFIO_MIGX_PATH_SUPPORTED;
+		return want;
+	}
+	path = vfm_find_path(flags, from, to);
+	if (!path.arcs)
+		return want;
+	want.flags = VFIO_MIGX_PATH_SUPPORTED;
+	want.nr_steps = path.arcs;
+	memcpy(want.steps, path.state + 1, path.arcs * sizeof(*want.steps));
+	if (vfm_arc_opens(path.state[path.arcs - 1], to))
+		want.flags |= VFIO_MIGX_PATH_DATA_FD;
+	for (i = 0; i < path.arcs; i++)
+		if (vfm_arc_ends(path.state[i], path.state[i + 1]))
+			want.flags |= VFIO_MIGX_PATH_ENDS;
+	return want;
+}
+
+static void print_answer(const char *who,
+			 const struct vfio_device_feature_migx_path *path)
+{
+	u32 i;
+
+	printf("    %-8s flags %#x, %u steps:", who, path->flags,
+	       path->nr_steps);
+	for (i = 0; i < path->nr_steps && i < ARRAY_SIZE(path->steps); i++)
+		printf(" %s", vfm_state_name(path->steps[i]));
+	printf("\n");
+}
+
+static bool differs(struct vfm_device *dev, u32 flags, u32 from, u32 to)
+{
+	struct vfio_device_feature_migx_path want, got;
+	int ret;
+
+	want = expected(flags, from, to);
+	ret = __vfm_query_path(dev, from, to, &got);
+	VFIO_ASSERT_EQ(ret, 0, "MIGX_PATH: %s", strerror(-ret));
+	if (!memcmp(&want, &got, sizeof(want)))
+		return false;
+	print_pair(from, to, 0);
+	printf("\n");
+	print_answer("rules", &want);
+	print_answer("device", &got);
+	return true;
+}
+
+/* All pairs, and numbers that are no states. */
+static unsigned int compare(struct vfm_device *dev, u32 flags)
+{
+	static const u32 numbers[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 31, 32, ~0U };
+	unsigned int i, j, n = 0;
+
+	for (i = 0; i < ARRAY_SIZE(numbers); i++)
+		for (j = 0; j < ARRAY_SIZE(numbers); j++)
+			n += differs(dev, flags, numbers[i], numbers[j]);
+	printf("Of %u pairs %u differ.\n", i * i, n);
+	return n;
+}
+
+/* @set: what the device is taken for, NULL for what it says it is. */
+static int audit(const char *uuid, const struct capability_set *set, u32 more)
+{
+	struct vfm_device dev = { .fd = -1, .group = -1, .container = -1 };
+	unsigned int n;
+	u32 flags;
+	int ret;
+
+	snprintf_assert(dev.uuid, sizeof(dev.uuid), "%s", uuid);
+	vfm_open(&dev);
+	flags = (set ? set->flags : dev.flags) | more;
+	if (more) {
+		ret = __vfm_allow_copy_back(&dev);
+		VFIO_ASSERT_EQ(ret, 0, "COPY_BACK: %s", strerror(-ret));
+	}
+	printf("%s, as a device with %s:\n", uuid, capabilities(flags));
+	n = compare(&dev, flags);
+	vfm_close(&dev);
+	return n ? KSFT_FAIL : KSFT_PASS;
+}
+
+static int print_all(const struct capability_set *only, u32 more, bool dot)
+{
+	size_t i;
+
+	printf("%s " "SPDX-License-Identifier: GPL-2.0-only\n", dot ? "//" : "#");
+	for (i = 0; i < ARRAY_SIZE(sets); i++) {
+		struct capability_set set = sets[i];
+
+		if (only && only != &sets[i])
+			continue;
+		/* Without PRE_COPY there is nothing to go back to. */
+		if (set.flags & VFIO_MIGRATION_PRE_COPY)
+			set.flags |= more;
+		if (dot)
+			print_dot(&set);
+		else
+			print_text(&set);
+	}
+	return KSFT_PASS;
+}
+
+static const struct capability_set *find_set(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sets); i++)
+		if (!strcmp(name, sets[i].name))
+			return &sets[i];
+	return NULL;
+}
+
 static int usage(void)
 {
 	fprintf(stderr,
-		"usage: fsm_graph [-b] [-d] [-s SET]...\n\n"
+		"usage: fsm_graph [-b] [-d] [-s SET] [UUID]\n\n"
 		"  -b, --copy-back  with the arcs of the extension COPY_BACK\n"
 		"  -d, --dot        for Graphviz, instead of text\n"
-		"  -s, --set SET    full, snapshot, precopy or basic; default: all\n");
+		"  -s, --set SET    only full, snapshot, precopy or basic\n"
+		"  UUID             compare with the answers of this mdev\n");
 	return 2;
 }
 
@@ -224,43 +347,22 @@ int main(int argc, char **argv)
 		{ "set", required_argument, NULL, 's' },
 		{ }
 	};
-	const char *only = NULL;
-	u32 more = 0;
+	const struct capability_set *set = NULL;
 	bool dot = false;
-	size_t i, n = 0;
+	u32 more = 0;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "bds:", options, NULL)) != -1) {
-		switch (opt) {
-		case 'b':
+		if (opt == 'b')
 			more = VFM_COPY_BACK;
-			break;
-		case 'd':
+		else if (opt == 'd')
 			dot = true;
-			break;
-		case 's':
-			only = optarg;
-			break;
-		default:
+		else if (opt != 's' || !(set = find_set(optarg)))
 			return usage();
-		}
 	}
-	for (i = 0; i < ARRAY_SIZE(sets); i++) {
-		struct capability_set set = sets[i];
-
-		if (only && strcmp(only, set.name))
-			continue;
-		if (!n++)
-			printf("%s SPDX-License-Identifier: GPL-2.0-only\n",
-			       dot ? "//" : "#");
-		printf("%s", dot ? "" : "\n");
-		/* Without PRE_COPY there is nothing to go back to. */
-		if (set.flags & VFIO_MIGRATION_PRE_COPY)
-			set.flags |= more;
-		if (dot)
-			print_dot(&set);
-		else
-			print_text(&set);
-	}
-	return n && optind == argc ? 0 : usage();
+	if (optind < argc - 1 || (optind < argc && dot))
+		return usage();
+	if (optind < argc)
+		return audit(argv[optind], set, more);
+	return print_all(set, more, dot);
 }
