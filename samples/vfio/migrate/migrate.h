@@ -249,6 +249,7 @@ bool has_precopy(const struct device *dev);
 int device_query(struct device *dev, struct failure *fail);
 int device_get_state(struct device *dev, uint32_t *state);
 int device_set_state(struct device *dev, uint32_t target, struct failure *fail);
+bool device_reason(struct device *dev, int err, char *buf, size_t size);
 int device_reset(struct device *dev, struct failure *fail);
 int precopy_rest(int data_fd, uint64_t *rest);
 

@@ -9,9 +9,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <linux/vfio_migration.h>
+
 #include "migrate.h"
 
-#define FEATURE_WORDS 4
+#define FEATURE_WORDS 32
 
 /* A struct vfio_device_feature with room for the largest payload. */
 union feature {
@@ -94,40 +96,62 @@ static const char *set_state_hint(int err)
 {
 	switch (err) {
 	case EINTR:
-		return signals_caught() ? "stopped by a signal" : "interrupted";
-	case ECANCELED:
-		return "a reset came between";
+		return signals_caught() ? "stopped by a signal; " : "";
 	case EMFILE:
 	case ENFILE:
-		return "no file descriptor left: raise ulimit -n";
+		return "no file descriptor left: raise ulimit -n; ";
 	case ENOMEM:
-		return "raise the memory limit";
+		return "raise the memory limit; ";
 	case ENODATA:
-		return "the data ended early";
+		return "the data ended early; ";
 	case EBADMSG:
-		return "the data are damaged";
+		return "the data are damaged; ";
 	case EMEDIUMTYPE:
-		return "the data are those of a device of another type or size";
-	case EINVAL:
-		return "the device refuses this transition";
+		return "the data are those of a device of another type or size; ";
 	default:
-		return "the kernel log may tell more";
+		return "";
 	}
+}
+
+/*
+ * The device's own words, if it is on the migration core and they are about this
+ * error: its arc, the reason, where in the stream.
+ */
+bool device_reason(struct device *dev, int err, char *buf, size_t size)
+{
+	struct vfio_device_feature_migx_last_error *last;
+	union feature f = { 0 };
+	char at[40] = "";
+
+	last = (void *)f.head.data;
+	if (feature(dev, VFIO_DEVICE_FEATURE_GET |
+		    VFIO_DEVICE_FEATURE_MIGX_LAST_ERROR, &f, sizeof(*last)) ||
+	    last->error != (uint32_t)err)
+		return false;
+	if (last->offset != VFIO_MIGX_NO_OFFSET)
+		snprintf(at, sizeof(at), " at byte %llu",
+			 (unsigned long long)last->offset);
+	snprintf(buf, size, "%s -> %s: %.*s%s", state_name(last->from),
+		 state_name(last->to), (int)sizeof(last->reason) - 1,
+		 (const char *)last->reason, at);
+	return true;
 }
 
 static int set_state_failed(struct device *dev, uint32_t target, int err,
 			    struct failure *fail)
 {
 	uint32_t from = dev->state;
-	char step[64], now[40] = "its state is unknown";
+	char step[64], now[40] = "its state is unknown", reason[256];
 
 	snprintf(step, sizeof(step), "SET_STATE %s -> %s", state_name(from),
 		 state_name(target));
 	if (!device_get_state(dev, &dev->state))
 		snprintf(now, sizeof(now), "it is in %s",
 			 state_name(dev->state));
-	return fail_at(fail, dev->name, err, step, "%s (%s, %s)",
-		       strerror(err), set_state_hint(err), now);
+	if (!device_reason(dev, err, reason, sizeof(reason)))
+		snprintf(reason, sizeof(reason), "the kernel log may tell more");
+	return fail_at(fail, dev->name, err, step, "%s (%s%s, %s)",
+		       strerror(err), set_state_hint(err), reason, now);
 }
 
 int device_set_state(struct device *dev, uint32_t target, struct failure *fail)

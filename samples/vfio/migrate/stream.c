@@ -170,7 +170,13 @@ int read_failed(struct pair *p, int err, struct failure *fail)
 	return data_failed(&p->src, err, "read", fail);
 }
 
+/* The destination is in no transition while it is written to: it can be asked. */
 int write_failed(struct pair *p, int err, struct failure *fail)
 {
-	return data_failed(&p->dst, err, "write", fail);
+	char reason[256];
+
+	if (!device_reason(&p->dst, err, reason, sizeof(reason)))
+		return data_failed(&p->dst, err, "write", fail);
+	return fail_at(fail, p->dst.name, err, "write", "%s%s (%s)",
+		       strerror(err), data_hint(err), reason);
 }

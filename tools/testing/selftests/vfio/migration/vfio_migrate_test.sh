@@ -381,6 +381,7 @@ fails()
 	check "one line $rule" one_line &&
 	check "step $rule" says "fd:" &&
 	check "step $rule" says ": $step: " &&
+	check "reason $rule" says "${rule%% *} rule" &&
 	check "fired $rule" fired "$name" &&
 	check "source $rule" equal "$SRC_STATE" RUNNING &&
 	check "destination $rule" equal "$DST_STATE" RUNNING &&
