@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VFIO migration core, KUnit tests: the fake device
+ *
+ * What it is good for stands in fake.h. It is torn down when its test is over, and
+ * the test fails then if anything still refers to the device.
+ */
+#include <kunit/device.h>
+#include <linux/file.h>
+#include <linux/math.h>
+#include <linux/slab.h>
+
+#include "fake.h"
+
+/* What tests open the device with if they do not care. */
+const struct vfio_mig_config migt_config = {
+	.id = "migt",
+	.size = 42,
+	.version = 3,
+	.min_version = 2,
+	.nr_types = MIGT_TYPES,
+	.window = SZ_64K,
+};
+
+static int migt_do_fault(struct migt_fake *fake, const struct migt_fault *fault,
+			 int err)
+{
+	struct vfio_mig *mig = fake->mig;
+
+	/* In the middle of an arc only its first step is taken (A6). */
+	if (fault->what >= MIGT_RESET)
+		vfio_mig_reset_done(mig);
+	switch (fault->what) {
+	case MIGT_FAIL:
+	case MIGT_RESET_FAIL:
+		return vfio_mig_fail(mig, err, "fault of the test");
+	case MIGT_BREAK:
+	case MIGT_RESET_BREAK:
+		return vfio_mig_broken(mig, err, "fault of the test");
+	case MIGT_BREAK_ZERO:
+		vfio_mig_broken(mig, err, "fault of the test");
+		return 0;
+	case MIGT_RESET:
+		KUNIT_EXPECT_TRUE(fake->test, vfio_mig_aborted(mig));
+		return -ECANCELED;
+	default:
+		return 0;
+	}
+}
+
+static int migt_arc(struct vfio_mig *mig, enum vfio_device_mig_state from,
+		    enum vfio_device_mig_state to)
+{
+	struct migt_fake *fake = vfio_mig_priv(mig);
+	unsigned int i = fake->nr_arcs++;
+
+	if (i < ARRAY_SIZE(fake->arcs))
+		fake->arcs[i] = (struct migt_arc){ from, to };
+	if (fake->faults[0].call == i + 1)
+		return migt_do_fault(fake, &fake->faults[0], -MIGT_ERRNO);
+	if (fake->faults[1].call == i + 1)
+		return migt_do_fault(fake, &fake->faults[1], -MIGT_ERRNO2);
+
+	return fake->arc ? fake->arc(fake) : 0;
+}
+
+/**
+ * migt_byte - content of every section
+ * @object: of the section
+ * @offset: in its payload
+ *
+ * Return: the byte there.
+ */
+u8 migt_byte(u64 object, u64 offset)
+{
+	return offset ^ offset >> 8 ^ offset >> 16 ^ object * 37;
+}
+
+/**
+ * migt_fill - content of a section
+ * @to: where to
+ * @object: of the section
+ * @offset: of the first byte
+ * @length: bytes
+ */
+void migt_fill(void *to, u64 object, u64 offset, size_t length)
+{
+	u8 *byte = to;
+
+	while (length--)
+		*byte++ = migt_byte(object, offset++);
+}
+
+/**
+ * migt_save_section - save() as the device does it by default
+ * @fake: device, whose next section it is
+ * @sink: gets it
+ *
+ * Return: VFIO_MIG_MORE while there are sections, then IDLE or DONE.
+ */
+int migt_save_section(struct migt_fake *fake, struct vfio_mig_sink *sink)
+{
+	const struct migt_section *section;
+	size_t given, left, n;
+	void *to;
+
+	if (fake->next == fake->nr_sections)
+		return vfio_mig_precopy(vfio_mig_state(fake->mig)) ?
+		       VFIO_MIG_IDLE : VFIO_MIG_DONE;
+	section = &fake->sections[fake->next++];
+	vfio_mig_sink_section(sink, section->type, section->object);
+	for (left = section->length; left; left -= n) {
+		to = vfio_mig_sink_reserve(sink, &given);
+		if (IS_ERR_OR_NULL(to))
+			return to ? PTR_ERR(to) : -EINVAL;
+		n = min(given, left);
+		migt_fill(to, section->object, section->length - left, n);
+		vfio_mig_sink_commit(sink, n);
+	}
+
+	return VFIO_MIG_MORE;
+}
+
+/**
+ * migt_load_section - load() as the device does it by default
+ * @fake: device
+ * @source: section that it gets
+ *
+ * Return: VFIO_MIG_MORE.
+ */
+int migt_load_section(struct migt_fake *fake, struct vfio_mig_source *source)
+{
+	struct migt_section section = {
+		.type = vfio_mig_source_type(source),
+		.object = vfio_mig_source_object(source),
+		.length = vfio_mig_source_left(source),
+	};
+	u32 offset;
+	u8 byte;
+
+	for (offset = 0; offset < section.length; offset++)
+		if (vfio_mig_source_bytes(source, &byte, 1) ||
+		    byte != migt_byte(section.object, offset))
+			fake->corrupt++;
+	if (fake->nr_loaded < ARRAY_SIZE(fake->loaded))
+		fake->loaded[fake->nr_loaded] = section;
+	fake->nr_loaded++;
+
+	return VFIO_MIG_MORE;
+}
+
+static int migt_save(struct vfio_mig *mig, struct vfio_mig_sink *sink)
+{
+	struct migt_fake *fake = vfio_mig_priv(mig);
+
+	fake->saves++;
+
+	return fake->save ? fake->save(fake, sink) :
+			    migt_save_section(fake, sink);
+}
+
+static int migt_load(struct vfio_mig *mig, struct vfio_mig_source *source)
+{
+	struct migt_fake *fake = vfio_mig_priv(mig);
+
+	return fake->load ? fake->load(fake, source) :
+			    migt_load_section(fake, source);
+}
+
+static void migt_power_on(struct vfio_mig *mig)
+{
+	struct migt_fake *fake = vfio_mig_priv(mig);
+
+	fake->resets++;
+	fake->nr_loaded = 0;
+	fake->corrupt = 0;
+	fake->next = 0;
+}
+
+static u64 migt_data_size(struct vfio_mig *mig)
+{
+	return 0;
+}
+
+static void migt_precopy_info(struct vfio_mig *mig,
+			      struct vfio_mig_precopy *info)
+{
+	struct migt_fake *fake = vfio_mig_priv(mig);
+
+	info->initial = fake->initial;
+	info->dirty = fake->dirty;
+}
+
+static const struct vfio_mig_ops migt_ops = {
+	.arc = migt_arc,
+	.save = migt_save,
+	.load = migt_load,
+	.reset = migt_power_on,
+	.data_size = migt_data_size,
+};
+
+static const struct vfio_mig_ops migt_ops_precopy = {
+	.arc = migt_arc,
+	.save = migt_save,
+	.load = migt_load,
+	.reset = migt_power_on,
+	.data_size = migt_data_size,
+	.precopy_info = migt_precopy_info,
+};
+
+/**
+ * migt_settle - wait for everything that goes on in the background
+ *
+ * Files that the core dropped are released, and workers have done what they can.
+ */
+void migt_settle(void)
+{
+	flush_delayed_fput();
+	flush_workqueue(vfio_mig_wq);
+}
+
+static void migt_end(void *data)
+{
+	struct migt_fake *fake = data;
+
+	migt_close(fake);
+	vfio_mig_close(fake->mig);
+	migt_settle();
+	KUNIT_EXPECT_EQ_MSG(fake->test, kref_read(&fake->mig->ref), 1,
+			    "something still refers to the device");
+	vfio_mig_free(fake->mig);
+}
+
+/**
+ * migt_new - a fake device, open and RUNNING
+ * @test: that it ends with
+ * @flags: VFIO_MIGRATION_*
+ * @config: of the opening, or NULL
+ *
+ * Return: the device; the test ends if there is none.
+ */
+struct migt_fake *migt_new(struct kunit *test, unsigned int flags,
+			   const struct vfio_mig_config *config)
+{
+	const struct vfio_mig_ops *ops =
+		flags & VFIO_MIGRATION_PRE_COPY ? &migt_ops_precopy : &migt_ops;
+	struct migt_fake *fake;
+
+	fake = kunit_kzalloc(test, sizeof(*fake), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, fake);
+	fake->test = test;
+	fake->vdev.dev = kunit_device_register(test, "migt");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fake->vdev.dev);
+	fake->mig = vfio_mig_alloc(&fake->vdev, ops, flags, fake);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fake->mig);
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_open(fake->mig, config ?: &migt_config));
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, migt_end, fake));
+
+	return fake;
+}
+
+/**
+ * migt_forget - forget what was recorded, and all faults
+ * @fake: device
+ */
+void migt_forget(struct migt_fake *fake)
+{
+	memset(fake->faults, 0, sizeof(fake->faults));
+	fake->nr_arcs = 0;
+	fake->resets = 0;
+	fake->saves = 0;
+}
+
+/**
+ * migt_go - SET of VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE
+ * @fake: device, whose newest data file this closes if another comes
+ * @target: any number
+ *
+ * Return: 0, 1 if there is a new data file, or a negative errno.
+ */
+int migt_go(struct migt_fake *fake, u32 target)
+{
+	struct file *file;
+
+	file = fake->vdev.mig_ops->migration_set_state(&fake->vdev, target);
+	if (IS_ERR_OR_NULL(file))
+		return PTR_ERR_OR_ZERO(file);
+	migt_close(fake);
+	fake->file = file;
+
+	return 1;
+}
+
+/**
+ * migt_state - GET of VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE
+ * @fake: device
+ *
+ * Return: the state.
+ */
+enum vfio_device_mig_state migt_state(struct migt_fake *fake)
+{
+	enum vfio_device_mig_state state = MIGT_STATES;
+	int ret;
+
+	ret = fake->vdev.mig_ops->migration_get_state(&fake->vdev, &state);
+	KUNIT_EXPECT_EQ(fake->test, ret, 0);
+	KUNIT_EXPECT_EQ(fake->test, state, vfio_mig_state(fake->mig));
+
+	return state;
+}
+
+/**
+ * migt_reset - VFIO_DEVICE_RESET
+ * @fake: device, RUNNING afterwards
+ */
+void migt_reset(struct migt_fake *fake)
+{
+	KUNIT_EXPECT_EQ(fake->test, vfio_mig_reset(fake->mig), 0);
+	KUNIT_EXPECT_EQ(fake->test, migt_state(fake), VFIO_DEVICE_STATE_RUNNING);
+}
+
+/**
+ * migt_close - close(2) of the newest data file
+ * @fake: device
+ */
+void migt_close(struct migt_fake *fake)
+{
+	struct file *file = fake->file;
+
+	if (!file)
+		return;
+	fake->file = NULL;
+	file->f_op->flush(file, NULL);
+	__fput_sync(file);
+}
+
+/**
+ * migt_drop - what vfio.ko does with a data file that it cannot install
+ * @fake: device
+ */
+void migt_drop(struct migt_fake *fake)
+{
+	struct file *file = fake->file;
+
+	fake->file = NULL;
+	__fput_sync(file);
+}
