@@ -219,15 +219,26 @@ void migt_settle(void)
 	flush_workqueue(vfio_mig_wq);
 }
 
+/**
+ * migt_expect_sessions - see that no session is left over
+ * @fake: device
+ * @nr: sessions that there should be, current or not
+ */
+void migt_expect_sessions(struct migt_fake *fake, unsigned int nr)
+{
+	if (kref_read(&fake->mig->ref) != 1 + nr)
+		migt_settle();
+	KUNIT_EXPECT_EQ_MSG(fake->test, kref_read(&fake->mig->ref) - 1, nr,
+			    "sessions");
+}
+
 static void migt_end(void *data)
 {
 	struct migt_fake *fake = data;
 
 	migt_close(fake);
 	vfio_mig_close(fake->mig);
-	migt_settle();
-	KUNIT_EXPECT_EQ_MSG(fake->test, kref_read(&fake->mig->ref), 1,
-			    "something still refers to the device");
+	migt_expect_sessions(fake, 0);
 	vfio_mig_free(fake->mig);
 }
 

@@ -189,10 +189,8 @@ static void migt_check_sessions(struct migt_walk *walk, const char *what)
 		KUNIT_EXPECT_FALSE_MSG(test, vfio_mig_ended(now), "%s", what);
 		files++;
 	}
-	migt_settle();
 	KUNIT_EXPECT_PTR_EQ_MSG(test, fake->mig->session, now, "%s", what);
-	KUNIT_EXPECT_EQ_MSG(test, kref_read(&fake->mig->ref), 1 + files, "%s",
-			    what);
+	migt_expect_sessions(fake, files);
 }
 
 static void migt_check_arcs(struct migt_walk *walk, const char *what)
@@ -376,8 +374,7 @@ static void migt_try_drop(struct migt_walk *walk, const struct migt_fault *fault
 	migt_check_arcs(walk, what);
 	KUNIT_EXPECT_EQ_MSG(test, migt_state(fake), walk->state, "%s", what);
 	migt_reset(fake);
-	migt_settle();
-	KUNIT_EXPECT_EQ_MSG(test, kref_read(&fake->mig->ref), 1, "%s", what);
+	migt_expect_sessions(fake, 0);
 }
 
 static void migt_drop_all(struct migt_walk *walk)
