@@ -257,6 +257,9 @@ struct vfio_mig_chunk {
 /* A section's header and its payload. */
 #define VFIO_MIG_SINK_CHUNKS	(1 + VFIO_MIG_SECTION_PAGES)
 
+/* Chunks that a reader has in hand at a time. */
+#define VFIO_MIG_CLAIM		VFIO_MIG_SINK_CHUNKS
+
 /**
  * struct vfio_mig_sink - a section that the driver is filling
  * @session: which it will be part of
@@ -300,6 +303,8 @@ struct vfio_mig_sink {
  * @stop_copy: the device has stopped; under the session's lock
  * @done: the end section is queued; under the session's lock
  * @stalled: the worker stopped for lack of room; under the session's lock
+ * @claimed: chunks from @head that the owner of the slot is at work on; under the
+ *	session's lock
  * @backs: times that the device went back to PRE_COPY; under the session's lock
  * @sink: belongs to the worker
  * @header_page: page that the next header goes to. Belongs to the worker
@@ -325,6 +330,7 @@ struct vfio_mig_save {
 	bool stop_copy;
 	bool done;
 	bool stalled;
+	unsigned int claimed;
 	unsigned int backs;
 
 	struct vfio_mig_sink sink;
@@ -641,9 +647,11 @@ int vfio_mig_check_end(struct vfio_mig_session *session, u64 at,
 		       const struct vfio_mig_section_end *end);
 u64 vfio_mig_sum_pages(struct page **pages, size_t length);
 
-/* save.c, sink.c: from the driver to the reader */
+/* save.c, sink.c, read.c: from the driver to the reader */
 int vfio_mig_save_init(struct vfio_mig_session *session);
 void vfio_mig_save_purge(struct vfio_mig_session *session);
+struct page *vfio_mig_save_pop(struct vfio_mig_save *save);
+bool vfio_mig_save_room(const struct vfio_mig_session *session);
 void vfio_mig_save_recycle(struct vfio_mig_session *session, struct page *page);
 void vfio_mig_save_free(struct vfio_mig_session *session);
 void vfio_mig_save_work(struct vfio_mig_session *session);

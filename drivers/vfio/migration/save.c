@@ -3,20 +3,16 @@
  * VFIO migration core: from the driver to the reader
  *
  * The worker has the driver fill one section at a time, checksums it, and puts it
- * into the ring as chunks of pages, while there is room in the window. The reader
- * copies out of the pages at the ring's head, or moves references to them into a
- * pipe. Pages that were read, and that nobody else has a reference to, are used
- * again, so that a session's memory stays in the cache.
+ * into the ring as chunks of pages, while there is room in the window. What becomes
+ * of them there is in read.c. Pages that were read are used again, so that a
+ * session's memory stays in the cache.
  *
  * While the device runs, the worker keeps little ahead of the reader: what lies
  * in the ring gets stale, and would be sent again while the device is stopped.
  */
 #include <linux/mm.h>
-#include <linux/pipe_fs_i.h>
 #include <linux/random.h>
 #include <linux/slab.h>
-#include <linux/splice.h>
-#include <linux/uio.h>
 
 #include "private.h"
 
@@ -75,8 +71,13 @@ unsigned long vfio_mig_save_held(const struct vfio_mig_session *session)
 	return session->save.pages + session->save.nr_spare;
 }
 
-/* The session is locked. Return: a page whose reference is the caller's. */
-static struct page *vfio_mig_save_pop(struct vfio_mig_save *save)
+/**
+ * vfio_mig_save_pop - take the first chunk out of the ring
+ * @save: of a session, locked
+ *
+ * Return: its page, whose reference is the caller's.
+ */
+struct page *vfio_mig_save_pop(struct vfio_mig_save *save)
 {
 	struct vfio_mig_chunk *chunk = vfio_mig_chunk_at(save, save->head);
 
@@ -132,8 +133,13 @@ void vfio_mig_save_free(struct vfio_mig_session *session)
 	kvfree(session->save.ring);
 }
 
-/* Is there room for whatever the driver may put into a section? */
-static bool vfio_mig_save_room(const struct vfio_mig_session *session)
+/**
+ * vfio_mig_save_room - is there room for whatever the driver puts into a section
+ * @session: saving session, locked
+ *
+ * Return: true if so.
+ */
+bool vfio_mig_save_room(const struct vfio_mig_session *session)
 {
 	const struct vfio_mig_save *save = &session->save;
 	unsigned long most = save->sink.max >> PAGE_SHIFT;
@@ -335,10 +341,7 @@ void vfio_mig_save_stop_copy(struct vfio_mig_session *session)
 	vfio_mig_session_work(session);
 }
 
-/*
- * The end section is the last chunk, if it is there. A reader that has the slot
- * may be at work on the first one.
- */
+/* The end section is the last chunk. A reader may be at work on it. */
 static bool vfio_mig_save_end_given(const struct vfio_mig_session *session)
 {
 	const struct vfio_mig_save *save = &session->save;
@@ -350,7 +353,7 @@ static bool vfio_mig_save_end_given(const struct vfio_mig_session *session)
 	end = vfio_mig_chunk_at(save, save->tail - 1);
 
 	return end->length < VFIO_MIG_END_LENGTH ||
-	       (session->slot && save->tail - save->head == 1);
+	       save->tail - save->head <= save->claimed;
 }
 
 /**
@@ -433,143 +436,4 @@ void vfio_mig_save_reinit(struct vfio_mig_session *session)
 	save->unread_initial += save->unread_later;
 	save->unread_later = 0;
 	spin_unlock_irq(&session->lock);
-}
-
-/**
- * vfio_mig_save_ready - what a read would do
- * @session: saving session, locked
- *
- * Return: 1 if it would get bytes, 0 at the permanent end, -ENOMSG at the
- * temporary one, -EAGAIN if it would wait, or the session's error.
- */
-int vfio_mig_save_ready(struct vfio_mig_session *session)
-{
-	const struct vfio_mig_save *save = &session->save;
-
-	if (vfio_mig_ended(session))
-		return -ENODEV;
-	if (save->queued)
-		return session->slot ? -EAGAIN : 1;
-	if (session->error)
-		return session->error;
-	if (save->done)
-		return 0;
-	if (save->idle && !save->stop_copy &&
-	    !test_bit(VFIO_MIG_KICKED, &session->flags))
-		return -ENOMSG;
-
-	return -EAGAIN;
-}
-
-static void vfio_mig_save_consume(struct vfio_mig_session *session,
-				  struct vfio_mig_chunk *chunk, size_t n)
-{
-	struct vfio_mig_save *save = &session->save;
-	struct page *page = NULL;
-	bool recycle, work = false;
-
-	spin_lock_irq(&session->lock);
-	if (chunk->initial)
-		save->unread_initial -= n;
-	else
-		save->unread_later -= n;
-	chunk->offset += n;
-	chunk->length -= n;
-	save->queued -= n;
-	recycle = chunk->payload && !chunk->donated;
-	if (!chunk->length)
-		page = vfio_mig_save_pop(save);
-	if (save->stalled && vfio_mig_save_room(session)) {
-		save->stalled = false;
-		work = true;
-	}
-	spin_unlock_irq(&session->lock);
-
-	if (page && recycle)
-		vfio_mig_save_recycle(session, page);
-	else if (page)
-		put_page(page);
-	if (work)
-		vfio_mig_session_work(session);
-}
-
-static struct vfio_mig_chunk *vfio_mig_save_first(struct vfio_mig_session *session)
-{
-	struct vfio_mig_save *save = &session->save;
-	struct vfio_mig_chunk *chunk = NULL;
-
-	spin_lock_irq(&session->lock);
-	if (save->head != save->tail && !vfio_mig_ended(session))
-		chunk = vfio_mig_chunk_at(save, save->head);
-	spin_unlock_irq(&session->lock);
-
-	return chunk;
-}
-
-/**
- * vfio_mig_save_read - copy what is queued
- * @session: saving session, whose slot the caller owns
- * @to: user memory
- *
- * Return: bytes copied, at least 1; -EFAULT or -ENODEV if there were none.
- */
-ssize_t vfio_mig_save_read(struct vfio_mig_session *session,
-			   struct iov_iter *to)
-{
-	struct vfio_mig_chunk *chunk;
-	ssize_t done = 0;
-	size_t length, n;
-
-	while (iov_iter_count(to)) {
-		chunk = vfio_mig_save_first(session);
-		if (!chunk)
-			return done ?: -ENODEV;
-		length = min_t(size_t, chunk->length, iov_iter_count(to));
-		n = copy_page_to_iter(chunk->page, chunk->offset, length, to);
-		if (n) {
-			vfio_mig_save_consume(session, chunk, n);
-			done += n;
-		}
-		if (n < length)
-			return done ?: -EFAULT;
-	}
-
-	return done;
-}
-
-/**
- * vfio_mig_save_splice - hand out references to what is queued
- * @session: saving session, whose slot the caller owns
- * @pipe: gets them; locked
- * @len: bytes at most
- *
- * The buffers point at pages only, and at code and data of the kernel proper, so
- * that they may outlive the session, the device and this module.
- * Return: bytes moved, at least 1. If there were none, -EAGAIN if the pipe is
- * full, -EPIPE if nobody reads it, -ENODEV.
- */
-ssize_t vfio_mig_save_splice(struct vfio_mig_session *session,
-			     struct pipe_inode_info *pipe, size_t len)
-{
-	struct vfio_mig_chunk *chunk;
-	ssize_t done = 0, ret;
-
-	while (done < len) {
-		struct pipe_buffer buf = { .ops = &nosteal_pipe_buf_ops };
-
-		chunk = vfio_mig_save_first(session);
-		if (!chunk)
-			return done ?: -ENODEV;
-		buf.page = chunk->page;
-		buf.offset = chunk->offset;
-		buf.len = min_t(size_t, chunk->length, len - done);
-		get_page(buf.page);
-		ret = add_to_pipe(pipe, &buf);
-		if (ret < 0)
-			return done ?: ret;
-		vfio_mig_save_consume(session, chunk, ret);
-		done += ret;
-	}
-
-	return done;
 }
