@@ -96,7 +96,7 @@ bool vfio_mig_drain_holds(struct vfio_mig *mig, enum vfio_device_mig_state to)
 	bool done;
 
 	lockdep_assert_held(&mig->state_mutex);
-	if (!mig->drain.opted || mig->unwinding ||
+	if (!READ_ONCE(mig->drain.opted) || mig->unwinding ||
 	    !vfio_mig_working(mig->state) || vfio_mig_working(to))
 		return false;
 	spin_lock_irq(&mig->reset_lock);
@@ -180,8 +180,6 @@ static int vfio_mig_drain_begin(struct vfio_mig *mig, u64 id)
 	ret = mig->ops->drain(mig, true);
 	if (ret)
 		vfio_mig_drain_forget(mig);
-	else
-		mig->drain.opted = true;
 
 	return ret;
 }

@@ -68,8 +68,12 @@ static int vfio_mig_feature_path(struct vfio_mig *mig, u32 flags,
 	return copy_to_user(arg, &path, sizeof(path)) ? -EFAULT : 0;
 }
 
-/* As an fd that user space has: it only gets one if all went well. */
-static int vfio_mig_return_drain(struct file *file, void __user *arg)
+/*
+ * As an fd that user space has: it only gets one, and has only opted in, if all
+ * went well.
+ */
+static int vfio_mig_return_drain(struct vfio_mig *mig, struct file *file,
+				 void __user *arg)
 {
 	struct vfio_device_feature_migx_drain drain = {};
 
@@ -83,6 +87,7 @@ static int vfio_mig_return_drain(struct file *file, void __user *arg)
 		fput(file);
 		return -EFAULT;
 	}
+	WRITE_ONCE(mig->drain.opted, true);
 	fd_install(drain.fd, file);
 
 	return 0;
@@ -112,7 +117,8 @@ static int vfio_mig_feature_drain(struct vfio_mig *mig, u32 flags,
 	file = vfio_mig_drain_start(mig);
 	vfio_mig_unlock(mig);
 
-	return IS_ERR(file) ? PTR_ERR(file) : vfio_mig_return_drain(file, arg);
+	return IS_ERR(file) ? PTR_ERR(file) :
+			      vfio_mig_return_drain(mig, file, arg);
 }
 
 static int vfio_mig_feature_copy_back(struct vfio_mig *mig, u32 flags,
