@@ -1,11 +1,112 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
 #include <libvfio/ext.h>
+
+#define HEADER	sizeof(struct vfio_device_feature)
+#define PAGE	4096
 
 int __vfm_ext(struct vfm_device *dev, u32 op, u32 index, void *data, size_t len)
 {
 	char none;
 
 	return __vfm_feature(dev->fd, op | index, data ? data : &none, len);
+}
+
+int __vfm_ext_longer(struct vfm_device *dev, u32 op, u32 index, void *data,
+		     size_t len)
+{
+	u8 longer[1024] = { 0 };
+	int ret;
+
+	if (len)
+		memcpy(longer, data, len);
+	ret = __vfm_feature(dev->fd, op | index, longer, sizeof(longer));
+	if (len)
+		memcpy(data, longer, len);
+	return ret;
+}
+
+static void check_ops(struct vfm_device *dev, u32 op, u32 index, void *data,
+		      size_t len)
+{
+	const u32 both = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
+	const u32 probe = VFIO_DEVICE_FEATURE_PROBE;
+
+	VFIO_ASSERT_EQ(__vfm_ext(dev, both & ~op, index, data, len), -EINVAL);
+	VFIO_ASSERT_EQ(__vfm_ext(dev, both, index, data, len), -EINVAL);
+	VFIO_ASSERT_EQ(__vfm_ext(dev, 0, index, data, len), -EINVAL);
+	VFIO_ASSERT_EQ(__vfm_ext(dev, probe | (both & ~op), index, data, len),
+		       -EINVAL);
+	VFIO_ASSERT_EQ(__vfm_ext(dev, probe | both, index, data, len), -EINVAL);
+	VFIO_ASSERT_EQ(__vfm_ext(dev, probe | op, index, data, len), 0);
+	VFIO_ASSERT_EQ(__vfm_ext(dev, probe, index, data, len), 0);
+	/* A probe looks at no data. */
+	VFIO_ASSERT_EQ(__vfm_ext(dev, probe | op, index, NULL, 0), 0);
+}
+
+static void check_lengths(struct vfm_device *dev, u32 op, u32 index,
+			  const void *data, size_t len)
+{
+	u8 longer[256] = { 0 };
+	size_t i;
+
+	if (len)
+		memcpy(longer, data, len);
+	for (i = 0; i < len; i++)
+		VFIO_ASSERT_EQ(__vfm_ext(dev, op, index, longer, i), -EINVAL,
+			       "%zu bytes", i);
+	for (i = len; i < sizeof(longer); i++) {
+		longer[i] = 1;
+		VFIO_ASSERT_EQ(__vfm_ext(dev, op, index, longer, i + 1), -E2BIG,
+			       "byte %zu", i);
+		VFIO_ASSERT_EQ(__vfm_ext(dev, op, index, longer,
+					 sizeof(longer)), -E2BIG);
+		longer[i] = 0;
+	}
+}
+
+/* The structure, but for its last byte, at the end of the caller's memory. */
+static void check_memory(struct vfm_device *dev, u32 op, u32 index,
+			 const void *data, size_t len)
+{
+	u8 *page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct vfio_device_feature *feature;
+
+	VFIO_ASSERT_NE(page, MAP_FAILED);
+	VFIO_ASSERT_EQ(munmap(page + PAGE, PAGE), 0);
+	feature = (void *)(page + PAGE - HEADER - len + 1);
+	feature->argsz = HEADER + len;
+	feature->flags = op | index;
+	memcpy(feature->data, data, len - 1);
+	VFIO_ASSERT_EQ(ioctl(dev->fd, VFIO_DEVICE_FEATURE, feature), -1);
+	VFIO_ASSERT_EQ(errno, EFAULT);
+
+	/* It can be read, but not answered. */
+	feature = (void *)page;
+	feature->argsz = HEADER + len;
+	feature->flags = op | index;
+	memcpy(feature->data, data, len);
+	VFIO_ASSERT_EQ(mprotect(page, PAGE, PROT_READ), 0);
+	VFIO_ASSERT_EQ(ioctl(dev->fd, VFIO_DEVICE_FEATURE, feature), -1);
+	VFIO_ASSERT_EQ(errno, EFAULT);
+	VFIO_ASSERT_EQ(munmap(page, PAGE), 0);
+}
+
+void vfm_check_refusals(struct vfm_device *dev, u32 op, u32 index,
+			const void *data, size_t len)
+{
+	u8 copy[256] = { 0 };
+
+	VFIO_ASSERT_LT(len, sizeof(copy));
+	if (len)
+		memcpy(copy, data, len);
+	check_ops(dev, op, index, copy, len);
+	check_lengths(dev, op, index, data, len);
+	if (len)
+		check_memory(dev, op, index, data, len);
 }
 
 int __vfm_query_path(struct vfm_device *dev, u32 from, u32 to,

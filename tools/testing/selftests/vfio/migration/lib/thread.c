@@ -2,6 +2,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 
 #include <libvfio/thread.h>
 
@@ -120,6 +121,26 @@ long vfm_thread_set_state(void *arg)
 	struct vfm_set *set = arg;
 
 	return __vfm_set_state(set->dev, set->state, &set->data_fd);
+}
+
+int __vfm_set_state_signalled(struct vfm_device *dev, u32 state)
+{
+	const struct itimerval on = {
+		.it_value.tv_usec = 2000,
+		.it_interval.tv_usec = 2000,
+	};
+	const struct itimerval off = { 0 };
+	struct sigaction action = { .sa_handler = vfm_noop }, old;
+	int fd, ret;
+
+	VFIO_ASSERT_EQ(sigaction(SIGALRM, &action, &old), 0);
+	VFIO_ASSERT_EQ(setitimer(ITIMER_REAL, &on, NULL), 0);
+	ret = __vfm_set_state(dev, state, &fd);
+	VFIO_ASSERT_EQ(setitimer(ITIMER_REAL, &off, NULL), 0);
+	VFIO_ASSERT_EQ(sigaction(SIGALRM, &old, NULL), 0);
+	if (fd >= 0)
+		close(fd);
+	return ret;
 }
 
 long vfm_thread_get_state(void *arg)

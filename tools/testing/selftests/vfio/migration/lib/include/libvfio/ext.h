@@ -11,6 +11,18 @@
 int __vfm_ext(struct vfm_device *dev, u32 op, u32 index, void *data,
 	      size_t len);
 
+/*
+ * What all of them refuse, in a state in which it would succeed with the @len bytes
+ * at @data: another operation, a length that is too short, bytes beyond @len that are
+ * not 0, memory that is not the caller's or cannot be written. None of it may have
+ * an effect, which is for the caller to check.
+ */
+void vfm_check_refusals(struct vfm_device *dev, u32 op, u32 index,
+			const void *data, size_t len);
+/* Longer than @len, with zeros: what a newer client says. */
+int __vfm_ext_longer(struct vfm_device *dev, u32 op, u32 index, void *data,
+		     size_t len);
+
 int __vfm_query_path(struct vfm_device *dev, u32 from, u32 to,
 		     struct vfio_device_feature_migx_path *path);
 /* *@fd is -1 on failure. */

@@ -49,6 +49,12 @@ void vfm_thread_signal(struct vfm_thread *t);
 #define vfm_assert_blocked(_t) \
 	VFIO_ASSERT_TRUE(vfm_thread_blocked(_t), "returned %ld", (_t)->ret)
 
+/*
+ * A SET with signals coming all the time, none of which restarts it: one that has
+ * to sleep ends with EINTR, one that has nothing to wait for does not notice them.
+ */
+int __vfm_set_state_signalled(struct vfm_device *dev, u32 state);
+
 /* Bodies for the above. */
 struct vfm_io {
 	int fd;
