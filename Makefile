@@ -35,6 +35,8 @@ help:
 	@echo '  uml           modules and programs for the User Mode Linux kernel;'
 	@echo '                run them by $(VM)/uml.sh'
 	@echo '  check-mutants prove that the tests notice planted defects'
+	@echo '  bench         figures, each against something else in the same run, into'
+	@echo '                build/bench.json; BENCH=qemu: on Debian'\''s kernel'
 	@echo '  check-uml     all tests on the newest kernel as User Mode Linux'
 	@echo '  kunit         unit tests of the core, in User Mode Linux'
 	@echo '  graphs        write what the audit tool prints into Documentation/'
@@ -88,6 +90,20 @@ uml: | deps
 	@build=$$($(VM)/uml-build.sh) || exit 1; \
 	$(MAKE) --no-print-directory modules KDIR="$$build" ARCH=um
 	@$(MAKE) --no-print-directory programs
+
+# The comparison module is in no other build.
+.PHONY: bench-modules
+bench-modules:
+	@$(MAKE) --no-print-directory modules LINKED='$(LINKED) tools' \
+		CONFIGS='$(CONFIGS) CONFIG_VFIO_MIGRATION_BENCH=m'
+
+.PHONY: bench-programs
+bench-programs: programs
+	@$(MAKE) --no-print-directory -C tools/testing/bench O=$(BIN) UAPI='$(UAPI)' KSFT='$(KSFT)'
+
+.PHONY: bench
+bench:
+	@tools/testing/bench/bench.sh
 
 .PHONY: demo
 demo:

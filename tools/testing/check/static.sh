@@ -31,7 +31,8 @@ files()
 	done
 }
 
-mapfile -t kernel < <(files '\.[ch]$' drivers include samples/vfio-mdev)
+mapfile -t kernel < <(files '\.[ch]$' drivers include samples/vfio-mdev \
+	tools/testing/bench/kernel)
 mapfile -t compat < <(cd compat && find include -name '*.h')
 mapfile -t scripts < <(files '\.sh$|^\.ci/run$' .)
 
@@ -93,7 +94,7 @@ build_meta()
 
 build_all()
 {
-	build make do-modules KDIR="$kdir" FARM="$work/all" \
+	build make bench-modules KDIR="$kdir" FARM="$work/all" \
 		MODULES="$work/modules" W=1 C=2
 }
 

@@ -1,0 +1,17 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# guest.sh ROUNDS FIGURES [SUBJECT...]: in the machine, with all modules loaded
+
+rounds=$1 figures=$2
+shift 2
+
+# crc32c takes the best that is there when its library is loaded, which was before
+# anybody asked for the one with the CPU's instruction.
+if [ "$VM_KIND" = qemu ]; then
+	rmmod vfio_mig_sums libcrc32c
+	modprobe -d "$VM_IMAGE" crc32c_intel
+	modprobe -d "$VM_IMAGE" libcrc32c
+	insmod "$VM_MODULES/vfio-mig-sums.ko" || exit 1
+fi
+exec build/bin/vfio-mig-bench -r "$rounds" -o "$figures" "$@"

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * uring_256: 256 sessions with small windows on one io_uring, against one session
+ *
+ * All reads go to the same buffer on both sides: it is the sessions that are
+ * compared, not how much memory a client wants to keep. In a round of its own, which
+ * is not timed, the sessions' memory is added up while they are read, and io_uring's
+ * requests that went to a thread are counted.
+ */
+#include <unistd.h>
+
+#include <json-c/json.h>
+#include <liburing.h>
+#include <linux/vfio_migration.h>
+
+#include "bench.h"
+
+#define NR		256
+#define MANY_SIZE	(8 * MIB)
+
+struct context {
+	struct io_uring ring;
+	struct vfm_device *many[NR];
+	struct engine_source source[NR];
+	struct vfm_device *one;
+	void *buffer;
+	uint64_t windows;
+	uint64_t held;
+	unsigned int watched;
+};
+
+static void begin_save(struct context *c, unsigned int i,
+		       struct vfm_device *dev)
+{
+	c->source[i] = (struct engine_source) {
+		.fd = vfm_set_state(dev, VFM_STOP_COPY),
+		.buffer = c->buffer,
+		.chunk = BUFFER_SIZE,
+	};
+}
+
+static void end_save(struct context *c, unsigned int i, struct vfm_device *dev,
+		     uint64_t size)
+{
+	VFIO_ASSERT_GT(c->source[i].bytes, size);
+	close(c->source[i].fd);
+	vfm_set_state_nofd(dev, VFM_RUNNING);
+}
+
+static void begin_many(struct context *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR; i++)
+		begin_save(c, i, c->many[i]);
+}
+
+static void end_many(struct context *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR; i++)
+		end_save(c, i, c->many[i], MANY_SIZE);
+}
+
+static void many(void *context, struct sample *sample)
+{
+	struct context *c = context;
+
+	begin_many(c);
+	sample_begin(sample);
+	engine_drain(&c->ring, c->source, NR, NULL, NULL);
+	sample_end(sample, NR * MANY_SIZE);
+	end_many(c);
+}
+
+static void one(void *context, struct sample *sample)
+{
+	struct context *c = context;
+
+	begin_save(c, 0, c->one);
+	sample_begin(sample);
+	engine_drain(&c->ring, c->source, 1, NULL, NULL);
+	sample_end(sample, STATE_SIZE);
+	end_save(c, 0, c->one, STATE_SIZE);
+}
+
+static void watch(void *context)
+{
+	struct context *c = context;
+	uint64_t held = 0;
+	unsigned int i;
+
+	for (i = 0; i < NR; i++)
+		held += vfm_session_holds(c->source[i].fd);
+	c->held = held > c->held ? held : c->held;
+	c->watched++;
+	VFIO_ASSERT_LE(held, c->windows + NR * VFIO_MIG_SECTION_MAX);
+}
+
+static struct json_object *memory_and_threads(struct context *c)
+{
+	struct json_object *o = json_object_new_object();
+	unsigned int iowq;
+
+	begin_many(c);
+	iowq_begin();
+	engine_drain(&c->ring, c->source, NR, watch, c);
+	iowq = iowq_end();
+	end_many(c);
+	add_count(o, "iowq", iowq);
+	add_count(o, "sessions", NR);
+	add_count(o, "windows_bytes", c->windows);
+	add_count(o, "held_bytes_max", c->held);
+	add_count(o, "held_looked_at", c->watched);
+	add_count(o, "state_bytes", NR * MANY_SIZE);
+	return o;
+}
+
+static const struct figure figure = {
+	.key = "uring_256",
+	.ours = "256 sessions of 8 MiB with windows of 64, 128, 192 and 256 KiB, read to their ends by one thread with one io_uring",
+	.other = "one session of 256 MiB with the default window of 4 MiB, read by the same code",
+	.not_for = "the speed of a client that keeps the data: all reads here go to one buffer",
+};
+
+void bench_uring_256(void)
+{
+	struct context *c = vfm_zalloc(sizeof(*c));
+	struct outcome outcome;
+	uint64_t window;
+	unsigned int i;
+
+	c->buffer = buffer_new(BUFFER_SIZE);
+	engine_init(&c->ring, NR);
+	c->one = device_new(MIGSIM_SNAPSHOT, STATE_SIZE, 4 * MIB);
+	for (i = 0; i < NR; i++) {
+		window = (i % 4 + 1) * 64 * KIB;
+		c->many[i] = device_new(MIGSIM_SNAPSHOT, MANY_SIZE, window);
+		c->windows += window;
+	}
+	measure(&outcome, UNIT_GBPS, many, one, c);
+	report(&figure, &outcome, memory_and_threads(c));
+	io_uring_queue_exit(&c->ring);
+	for (i = 0; i < NR; i++)
+		device_free(c->many[i]);
+	device_free(c->one);
+	free(c);
+}
