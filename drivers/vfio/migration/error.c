@@ -7,6 +7,7 @@
  * vfio_mig.reason, for a session that failed for good in the session, and ends up in
  * vfio_mig.error, where the client finds it (A12), in the log, and in the trace.
  */
+#include <kunit/visibility.h>
 #include <linux/string.h>
 
 #include "private.h"
@@ -150,6 +151,7 @@ void vfio_mig_last_error(struct vfio_mig *mig, struct vfio_mig_error *error)
 	*error = mig->error;
 	spin_unlock_irq(&mig->stats_lock);
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_mig_last_error);
 
 /**
  * vfio_mig_forget_error - nothing has gone wrong yet

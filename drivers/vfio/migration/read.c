@@ -7,6 +7,7 @@
  * consumes what it moved. Claims are as long as a section: a lock for every page
  * would cost a good part of the copy.
  */
+#include <kunit/visibility.h>
 #include <linux/mm.h>
 #include <linux/pipe_fs_i.h>
 #include <linux/splice.h>
@@ -39,6 +40,7 @@ int vfio_mig_save_ready(struct vfio_mig_session *session)
 
 	return -EAGAIN;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_mig_save_ready);
 
 /* Return: chunks at the ring's head that are the caller's until it consumes. */
 static unsigned int vfio_mig_claim(struct vfio_mig_session *session)

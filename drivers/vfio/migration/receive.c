@@ -11,6 +11,7 @@
  * accepted is decided under the session's lock afterwards: it is not, if the
  * session is over or being judged by then.
  */
+#include <kunit/visibility.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -52,6 +53,7 @@ int vfio_mig_load_ready(struct vfio_mig_session *session)
 
 	return 1;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_mig_load_ready);
 
 /* Return: 1 if bytes may be accepted now, or as vfio_mig_load_ready(). */
 static int vfio_mig_load_accepts(const struct vfio_mig_session *session)

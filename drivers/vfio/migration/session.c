@@ -13,6 +13,7 @@
  * who ended the session, by the worker, and by the owner of the slot, whoever
  * comes last.
  */
+#include <kunit/visibility.h>
 #include <linux/memcontrol.h>
 #include <linux/poll.h>
 #include <linux/sched/mm.h>
@@ -398,6 +399,7 @@ int vfio_mig_slot_take(struct vfio_mig_session *session,
 
 	return result;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_mig_slot_take);
 
 /**
  * vfio_mig_slot_release - let the next reader or writer in
@@ -411,3 +413,4 @@ void vfio_mig_slot_release(struct vfio_mig_session *session)
 	vfio_mig_wake(session);
 	vfio_mig_session_purge(session);
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_mig_slot_release);
