@@ -5,7 +5,7 @@
  * What it is good for stands in fake.h. It is torn down when its test is over, and
  * the test fails then if anything still refers to the device.
  */
-#include <kunit/device.h>
+#include <linux/device.h>
 #include <linux/file.h>
 #include <linux/math.h>
 #include <linux/slab.h>
@@ -242,6 +242,32 @@ static void migt_end(void *data)
 	vfio_mig_free(fake->mig);
 }
 
+static void migt_release(struct device *dev)
+{
+	kfree(dev);
+}
+
+static void migt_put_device(void *dev)
+{
+	put_device(dev);
+}
+
+/* It has a name, which is all that the core wants; nothing is registered. */
+static struct device *migt_device(struct kunit *test)
+{
+	struct device *dev;
+
+	dev = kzalloc(sizeof(*dev), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, dev);
+	device_initialize(dev);
+	dev->release = migt_release;
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, migt_put_device, dev));
+	KUNIT_ASSERT_EQ(test, 0, dev_set_name(dev, "migt"));
+
+	return dev;
+}
+
 /**
  * migt_new - a fake device, open and RUNNING
  * @test: that it ends with
@@ -260,8 +286,7 @@ struct migt_fake *migt_new(struct kunit *test, unsigned int flags,
 	fake = kunit_kzalloc(test, sizeof(*fake), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, fake);
 	fake->test = test;
-	fake->vdev.dev = kunit_device_register(test, "migt");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fake->vdev.dev);
+	fake->vdev.dev = migt_device(test);
 	fake->mig = vfio_mig_alloc(&fake->vdev, ops, flags, fake);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fake->mig);
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_open(fake->mig, config ?: &migt_config));

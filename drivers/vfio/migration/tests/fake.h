@@ -26,7 +26,7 @@
 #define MIGT_ALL	(VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P | \
 			 VFIO_MIGRATION_PRE_COPY)
 
-#define MIGT_STATES	(VFIO_DEVICE_STATE_PRE_COPY_P2P + 1)
+#define MIGT_STATES	VFIO_MIG_NR_STATES
 
 /* Types of sections that the fake device knows. */
 #define MIGT_TYPES	2

@@ -11,7 +11,7 @@
 /**
  * struct migt_set - a set of capabilities
  * @name: for people
- * @flags: VFIO_MIGRATION_*
+ * @flags: VFIO_MIGRATION_*, VFIO_MIG_COPY_BACK
  * @nr_arcs: arcs that a driver has to make
  */
 struct migt_set {
@@ -25,6 +25,13 @@ static const struct migt_set migt_sets[] = {
 	{ "p2p", VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P, 8 },
 	{ "pre_copy", VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_PRE_COPY, 9 },
 	{ "full", MIGT_ALL, 15 },
+	{ "pre_copy_back", VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_PRE_COPY |
+	  VFIO_MIG_COPY_BACK, 10 },
+	{ "full_back", MIGT_ALL | VFIO_MIG_COPY_BACK, 16 },
+	/* There is nothing to go back to. */
+	{ "stop_copy_back", VFIO_MIGRATION_STOP_COPY | VFIO_MIG_COPY_BACK, 6 },
+	{ "p2p_back", VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P |
+	  VFIO_MIG_COPY_BACK, 8 },
 };
 
 KUNIT_ARRAY_PARAM_DESC(migt_set, migt_sets, name);

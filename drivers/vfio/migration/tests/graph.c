@@ -3,7 +3,7 @@
  * VFIO migration core, KUnit tests: the state machine, the naive way
  *
  * The core has a table. Here is what the table has to follow from: the arcs, each
- * with the capabilities that bring it and that replace it (A3), and a search that
+ * with the capabilities that bring it and that replace it (A3, A11), and a search that
  * tries all ways of one step, then all of two steps, and so on, and leaves out
  * those that the rules forbid (A2, A4). It shares nothing with the core but the
  * numbers of the states.
@@ -16,6 +16,7 @@
 
 #define P2P	VFIO_MIGRATION_P2P
 #define PREC	VFIO_MIGRATION_PRE_COPY
+#define BACK	VFIO_MIG_COPY_BACK
 
 /* All arcs of all devices: what they need, and what does away with them. */
 static const struct {
@@ -47,6 +48,10 @@ static const struct {
 	  P2P | PREC },
 	{ VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_STOP_COPY,
 	  P2P | PREC },
+	{ VFIO_DEVICE_STATE_STOP_COPY, VFIO_DEVICE_STATE_PRE_COPY_P2P,
+	  P2P | PREC | BACK },
+	{ VFIO_DEVICE_STATE_STOP_COPY, VFIO_DEVICE_STATE_PRE_COPY,
+	  PREC | BACK, P2P },
 };
 
 static const struct {
@@ -76,7 +81,7 @@ const char *migt_name(u32 state)
 
 /**
  * migt_has_state - can a device be in a state (A3)
- * @flags: VFIO_MIGRATION_* that it offers
+ * @flags: VFIO_MIGRATION_* that it offers, and VFIO_MIG_COPY_BACK
  * @state: any number
  *
  * Return: true if so, also for ERROR.
@@ -94,7 +99,7 @@ static bool migt_offers(unsigned int flags, unsigned int i)
 
 /**
  * migt_has_arc - is a step one that the driver makes (A3)
- * @flags: VFIO_MIGRATION_* that it offers
+ * @flags: VFIO_MIGRATION_* that it offers, and VFIO_MIG_COPY_BACK
  * @from: where the step starts
  * @to: where it leads
  *
@@ -218,7 +223,7 @@ static unsigned int migt_search(unsigned int flags, struct migt_path *path,
 
 /**
  * migt_find_path - the shortest way between two states
- * @flags: VFIO_MIGRATION_* that the device offers
+ * @flags: VFIO_MIGRATION_* that the device offers, and VFIO_MIG_COPY_BACK
  * @from: any number
  * @to: any number
  * @path: set to the way, if there is one

@@ -22,6 +22,9 @@ static const struct {
 	{ "p2p", VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P },
 	{ "pre_copy", VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_PRE_COPY },
 	{ "full", MIGT_ALL },
+	{ "pre_copy_back", VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_PRE_COPY |
+	  VFIO_MIG_COPY_BACK },
+	{ "full_back", MIGT_ALL | VFIO_MIG_COPY_BACK },
 };
 
 #define MIGT_PAIRS (ARRAY_SIZE(migt_unwind_sets) * MIGT_STATES * MIGT_STATES)
@@ -45,7 +48,7 @@ static const void *migt_pair_gen_params(struct kunit *test, const void *prev,
 /**
  * struct migt_walk - one SET, as it is and as it should be
  * @fake: device
- * @flags: VFIO_MIGRATION_* that it offers
+ * @flags: VFIO_MIGRATION_* that it offers, and VFIO_MIG_COPY_BACK
  * @from: state that it starts from
  * @to: state that is asked for
  * @faults: what goes wrong
@@ -265,7 +268,9 @@ static void migt_walk_init(struct kunit *test, struct migt_walk *walk)
 	walk->flags = migt_unwind_sets[i / MIGT_STATES / MIGT_STATES].flags;
 	walk->from = i / MIGT_STATES % MIGT_STATES;
 	walk->to = i % MIGT_STATES;
-	walk->fake = migt_new(test, walk->flags, NULL);
+	walk->fake = migt_new(test, walk->flags & ~VFIO_MIG_COPY_BACK, NULL);
+	/* As the client's opt-in does. */
+	walk->fake->mig->copy_back = walk->flags & VFIO_MIG_COPY_BACK;
 	walk->image = migt_image_make(test, 1, &section, 1);
 }
 
