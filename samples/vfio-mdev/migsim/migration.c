@@ -93,6 +93,13 @@ static void migsim_enter_stop_copy(struct migsim_dev *sim,
 					 sim->config.save_latency_us);
 }
 
+/* What it was still preparing for STOP_COPY, nobody waits for any more. */
+static void migsim_copy_back(struct migsim_dev *sim)
+{
+	sim->stream.ready = ktime_get();
+	migsim_track_on(sim);
+}
+
 static void migsim_move(struct migsim_dev *sim,
 			enum vfio_device_mig_state from,
 			enum vfio_device_mig_state to)
@@ -100,7 +107,7 @@ static void migsim_move(struct migsim_dev *sim,
 	if (migsim_is_running(from) && !migsim_is_running(to))
 		migsim_workload_stop(sim);
 	if (from == VFIO_DEVICE_STATE_STOP_COPY && migsim_is_precopy(to))
-		migsim_track_on(sim);
+		migsim_copy_back(sim);
 	else if (from == VFIO_DEVICE_STATE_STOP_COPY)
 		migsim_track(sim, false);
 	if (to == VFIO_DEVICE_STATE_STOP_COPY)
