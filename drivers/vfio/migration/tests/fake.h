@@ -19,6 +19,7 @@
 #include <linux/completion.h>
 #include <linux/fs.h>
 #include <linux/poll.h>
+#include <linux/prandom.h>
 #include <linux/vfio.h>
 
 #include "../private.h"
@@ -163,12 +164,33 @@ static inline struct vfio_mig_session *migt_session(const struct file *file)
 	return file->private_data;
 }
 
+/**
+ * struct migt_watch - what a poller that waits learns
+ * @table: for the file's poll()
+ * @entry: in the queue that it named
+ * @head: that queue
+ * @woken: times that it was woken for anything that it waits for
+ */
+struct migt_watch {
+	struct poll_table_struct table;
+	struct wait_queue_entry entry;
+	struct wait_queue_head *head;
+	atomic_t woken;
+};
+
 /* io.c: the data file */
 ssize_t migt_read(struct file *file, void *to, size_t length);
 ssize_t migt_read_wait(struct file *file, void *to, size_t length);
 ssize_t migt_write(struct file *file, const void *from, size_t length);
 ssize_t migt_write_wait(struct file *file, const void *from, size_t length);
+ssize_t migt_read_split(struct migt_fake *fake, struct rnd_state *rnd, void *to,
+			size_t size);
+void migt_write_split(struct migt_fake *fake, struct rnd_state *rnd,
+		      const void *from, size_t length);
 __poll_t migt_poll(struct file *file);
+__poll_t migt_watch_begin(struct migt_watch *watch, struct file *file);
+void migt_watch_end(struct migt_watch *watch);
+void migt_expect_read(struct migt_fake *fake, ssize_t outcome, __poll_t events);
 ssize_t migt_read_all(struct migt_fake *fake, void *to, size_t size);
 
 /**

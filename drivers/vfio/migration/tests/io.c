@@ -8,21 +8,28 @@
 
 #include "fake.h"
 
-static ssize_t migt_io(struct file *file, void *buf, size_t length, int flags)
+static ssize_t migt_iov(struct file *file, const struct kvec *vec,
+			unsigned int nr, size_t length, int flags)
 {
-	struct kvec vec = { .iov_base = buf, .iov_len = length };
 	struct iov_iter iter;
 	struct kiocb iocb;
 
 	init_sync_kiocb(&iocb, file);
 	iocb.ki_flags |= flags;
 	if (file->f_mode & FMODE_READ) {
-		iov_iter_kvec(&iter, ITER_DEST, &vec, 1, length);
+		iov_iter_kvec(&iter, ITER_DEST, vec, nr, length);
 		return file->f_op->read_iter(&iocb, &iter);
 	}
-	iov_iter_kvec(&iter, ITER_SOURCE, &vec, 1, length);
+	iov_iter_kvec(&iter, ITER_SOURCE, vec, nr, length);
 
 	return file->f_op->write_iter(&iocb, &iter);
+}
+
+static ssize_t migt_io(struct file *file, void *buf, size_t length, int flags)
+{
+	struct kvec vec = { .iov_base = buf, .iov_len = length };
+
+	return migt_iov(file, &vec, 1, length, flags);
 }
 
 /**
@@ -77,6 +84,77 @@ ssize_t migt_write_wait(struct file *file, const void *from, size_t length)
 	return migt_io(file, (void *)from, length, 0);
 }
 
+/* Anything from a byte to some pages, in up to three pieces. */
+static ssize_t migt_io_split(struct file *file, struct rnd_state *rnd,
+			     void *buf, size_t length)
+{
+	size_t sum = 0, most = prandom_u32_state(rnd) % 4 ? 300 : 3 * PAGE_SIZE;
+	struct kvec vec[3];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(vec) && sum < length; i++) {
+		vec[i].iov_base = buf + sum;
+		vec[i].iov_len = min(1 + prandom_u32_state(rnd) % most,
+				     length - sum);
+		sum += vec[i].iov_len;
+	}
+
+	return migt_iov(file, vec, i, sum, IOCB_NOWAIT);
+}
+
+/**
+ * migt_read_split - read in pieces until there is nothing more to wait for
+ * @fake: device with a session that saves
+ * @rnd: makes the pieces
+ * @to: where to
+ * @size: of it; the test fails if there is more
+ *
+ * Return: bytes read.
+ */
+ssize_t migt_read_split(struct migt_fake *fake, struct rnd_state *rnd, void *to,
+			size_t size)
+{
+	ssize_t done = 0, ret;
+
+	do {
+		ret = migt_io_split(fake->file, rnd, to + done, size - done);
+		if (ret == -EAGAIN) {
+			migt_settle();
+			ret = migt_io_split(fake->file, rnd, to + done,
+					    size - done);
+		}
+		if (ret > 0)
+			done += ret;
+	} while (ret > 0 && done < size);
+	KUNIT_EXPECT_LT(fake->test, done, size);
+
+	return done;
+}
+
+/**
+ * migt_write_split - write everything, in pieces
+ * @fake: device in RESUMING, which loads all it gets
+ * @rnd: makes the pieces
+ * @from: bytes
+ * @length: how many
+ */
+void migt_write_split(struct migt_fake *fake, struct rnd_state *rnd,
+		      const void *from, size_t length)
+{
+	ssize_t ret;
+
+	while (length) {
+		ret = migt_io_split(fake->file, rnd, (void *)from, length);
+		if (ret == -EAGAIN) {
+			migt_settle();
+			continue;
+		}
+		KUNIT_ASSERT_GT(fake->test, ret, 0);
+		from += ret;
+		length -= ret;
+	}
+}
+
 /**
  * migt_poll - poll(2) without waiting
  * @file: to poll
@@ -86,6 +164,72 @@ ssize_t migt_write_wait(struct file *file, const void *from, size_t length)
 __poll_t migt_poll(struct file *file)
 {
 	return vfs_poll(file, NULL);
+}
+
+static int migt_watch_wake(struct wait_queue_entry *entry, unsigned int mode,
+			   int flags, void *key)
+{
+	struct migt_watch *watch =
+		container_of(entry, struct migt_watch, entry);
+	__poll_t events = key_to_poll(key);
+
+	/* No events mean that it should look. */
+	if (!events || events & watch->table._key)
+		atomic_inc(&watch->woken);
+
+	return 0;
+}
+
+static void migt_watch_queue(struct file *file, struct wait_queue_head *head,
+			     struct poll_table_struct *table)
+{
+	struct migt_watch *watch =
+		container_of(table, struct migt_watch, table);
+
+	watch->head = head;
+	add_wait_queue(head, &watch->entry);
+}
+
+/**
+ * migt_watch_begin - poll(2) that waits
+ * @watch: waits
+ * @file: to poll
+ *
+ * Return: the events that there are now.
+ */
+__poll_t migt_watch_begin(struct migt_watch *watch, struct file *file)
+{
+	init_waitqueue_func_entry(&watch->entry, migt_watch_wake);
+	init_poll_funcptr(&watch->table, migt_watch_queue);
+	watch->table._key = EPOLLERR | EPOLLHUP |
+			    (file->f_mode & FMODE_READ ? EPOLLIN : EPOLLOUT);
+	atomic_set(&watch->woken, 0);
+
+	return vfs_poll(file, &watch->table);
+}
+
+/**
+ * migt_watch_end - wait no more
+ * @watch: waits
+ */
+void migt_watch_end(struct migt_watch *watch)
+{
+	remove_wait_queue(watch->head, &watch->entry);
+}
+
+/**
+ * migt_expect_read - see what a reader and a poller would learn now
+ * @fake: device with a session that saves
+ * @outcome: of a read of up to 64 bytes
+ * @events: that poll tells before it
+ */
+void migt_expect_read(struct migt_fake *fake, ssize_t outcome, __poll_t events)
+{
+	u8 buf[64];
+
+	KUNIT_EXPECT_EQ(fake->test, migt_poll(fake->file), events);
+	KUNIT_EXPECT_EQ(fake->test, migt_read(fake->file, buf, sizeof(buf)),
+			outcome);
 }
 
 /**

@@ -27,19 +27,18 @@ static const struct {
 	{ "full_back", MIGT_ALL | VFIO_MIG_COPY_BACK },
 };
 
-#define MIGT_PAIRS (ARRAY_SIZE(migt_unwind_sets) * MIGT_STATES * MIGT_STATES)
+#define MIGT_STARTS	(ARRAY_SIZE(migt_unwind_sets) * MIGT_STATES)
 
-/* A pair of states of a set is a number, plus 1, as NULL ends the list. */
-static const void *migt_pair_gen_params(struct kunit *test, const void *prev,
-					char *desc)
+/* A state of a set is a number, plus 1, as NULL ends the list. */
+static const void *migt_start_gen_params(struct kunit *test, const void *prev,
+					 char *desc)
 {
 	uintptr_t i = (uintptr_t)prev;
 
-	if (i == MIGT_PAIRS)
+	if (i == MIGT_STARTS)
 		return NULL;
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s_from_%s_to_%s",
-		 migt_unwind_sets[i / MIGT_STATES / MIGT_STATES].name,
-		 migt_name(i / MIGT_STATES % MIGT_STATES),
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s_from_%s",
+		 migt_unwind_sets[i / MIGT_STATES].name,
 		 migt_name(i % MIGT_STATES));
 
 	return (void *)(i + 1);
@@ -242,12 +241,13 @@ static void migt_check(struct migt_walk *walk, int ret, const char *what)
 static void migt_try(struct migt_walk *walk)
 {
 	struct migt_fake *fake = walk->fake;
-	char what[64];
+	char what[96];
 	int ret;
 
-	snprintf(what, sizeof(what), "arc %u fails by %u, arc %u by %u",
-		 walk->faults[0].call, walk->faults[0].what,
-		 walk->faults[1].call, walk->faults[1].what);
+	snprintf(what, sizeof(what), "to %s: arc %u fails by %u, arc %u by %u",
+		 migt_name(walk->to), walk->faults[0].call,
+		 walk->faults[0].what, walk->faults[1].call,
+		 walk->faults[1].what);
 	migt_model(walk);
 	migt_enter(walk, walk->from);
 	if (fake->file)
@@ -260,58 +260,71 @@ static void migt_try(struct migt_walk *walk)
 	walk->start = NULL;
 }
 
-static void migt_walk_init(struct kunit *test, struct migt_walk *walk)
-{
-	static const struct migt_section section = { 0, 0, 1, 100 };
-	uintptr_t i = (uintptr_t)test->param_value - 1;
-
-	walk->flags = migt_unwind_sets[i / MIGT_STATES / MIGT_STATES].flags;
-	walk->from = i / MIGT_STATES % MIGT_STATES;
-	walk->to = i % MIGT_STATES;
-	walk->fake = migt_new(test, walk->flags & ~VFIO_MIG_COPY_BACK, NULL);
-	/* As the client's opt-in does. */
-	walk->fake->mig->copy_back = walk->flags & VFIO_MIG_COPY_BACK;
-	walk->image = migt_image_make(test, 1, &section, 1);
-}
-
 /* A state that the device lacks is not entered, from wherever. */
-static bool migt_can_start(struct migt_walk *walk)
+static void migt_cannot_start(struct migt_walk *walk)
 {
 	struct migt_fake *fake = walk->fake;
 
-	if (migt_has_state(walk->flags, walk->from))
-		return true;
 	KUNIT_EXPECT_EQ(fake->test, migt_go(fake, walk->from), -EINVAL);
 	KUNIT_EXPECT_EQ(fake->test, fake->nr_arcs, 0);
 	KUNIT_EXPECT_EQ(fake->test, migt_state(fake), VFIO_DEVICE_STATE_RUNNING);
+}
 
-	return false;
+/* @each pair that begins with the state that the parameter names. */
+static void migt_each_target(struct kunit *test,
+			     void (*each)(struct migt_walk *walk,
+					  const struct migt_path *path))
+{
+	static const struct migt_section section = { 0, 0, 1, 100 };
+	uintptr_t i = (uintptr_t)test->param_value - 1;
+	struct migt_walk walk = {
+		.flags = migt_unwind_sets[i / MIGT_STATES].flags,
+		.from = i % MIGT_STATES,
+	};
+
+	walk.fake = migt_new(test, walk.flags & ~VFIO_MIG_COPY_BACK, NULL);
+	/* As the client's opt-in does. */
+	walk.fake->mig->copy_back = walk.flags & VFIO_MIG_COPY_BACK;
+	walk.image = migt_image_make(test, 1, &section, 1);
+	if (!migt_has_state(walk.flags, walk.from)) {
+		migt_cannot_start(&walk);
+		return;
+	}
+	for (walk.to = 0; walk.to <= MIGT_STATES; walk.to++) {
+		struct migt_path path = {};
+
+		migt_find_path(walk.flags, walk.from, walk.to, &path);
+		memset(walk.faults, 0, sizeof(walk.faults));
+		each(&walk, &path);
+	}
+}
+
+static void migt_without_faults(struct migt_walk *walk,
+				const struct migt_path *path)
+{
+	migt_try(walk);
 }
 
 static void migt_unwind_none(struct kunit *test)
 {
-	struct migt_walk walk = {};
+	migt_each_target(test, migt_without_faults);
+}
 
-	migt_walk_init(test, &walk);
-	if (migt_can_start(&walk))
-		migt_try(&walk);
+static void migt_with_a_fault(struct migt_walk *walk,
+			      const struct migt_path *path)
+{
+	unsigned int call, what;
+
+	for (call = 1; call <= path->nr; call++)
+		for (what = 0; what < MIGT_NR_WHAT; what++) {
+			walk->faults[0] = (struct migt_fault){ call, what };
+			migt_try(walk);
+		}
 }
 
 static void migt_unwind_once(struct kunit *test)
 {
-	struct migt_walk walk = {};
-	struct migt_path path = {};
-	unsigned int call, what;
-
-	migt_walk_init(test, &walk);
-	if (!migt_can_start(&walk))
-		return;
-	migt_find_path(walk.flags, walk.from, walk.to, &path);
-	for (call = 1; call <= path.nr; call++)
-		for (what = 0; what < MIGT_NR_WHAT; what++) {
-			walk.faults[0] = (struct migt_fault){ call, what };
-			migt_try(&walk);
-		}
+	migt_each_target(test, migt_with_a_fault);
 }
 
 /* The way back from where the @call'th arc fails, as long as it is. */
@@ -330,18 +343,18 @@ static void migt_fail_back(struct migt_walk *walk, unsigned int call)
 		}
 }
 
-static void migt_unwind_twice(struct kunit *test)
+static void migt_with_two_faults(struct migt_walk *walk,
+				 const struct migt_path *path)
 {
-	struct migt_walk walk = {};
-	struct migt_path path = {};
 	unsigned int call;
 
-	migt_walk_init(test, &walk);
-	if (!migt_can_start(&walk))
-		return;
-	migt_find_path(walk.flags, walk.from, walk.to, &path);
-	for (call = 1; call <= path.nr; call++)
-		migt_fail_back(&walk, call);
+	for (call = 1; call <= path->nr; call++)
+		migt_fail_back(walk, call);
+}
+
+static void migt_unwind_twice(struct kunit *test)
+{
+	migt_each_target(test, migt_with_two_faults);
 }
 
 /*
@@ -366,10 +379,10 @@ static void migt_try_drop(struct migt_walk *walk, const struct migt_fault *fault
 {
 	struct migt_fake *fake = walk->fake;
 	struct kunit *test = fake->test;
-	char what[32];
+	char what[64];
 
-	snprintf(what, sizeof(what), "arc %u fails by %u", fault->call,
-		 fault->what);
+	snprintf(what, sizeof(what), "to %s: arc %u fails by %u",
+		 migt_name(walk->to), fault->call, fault->what);
 	migt_model_drop(walk, fault);
 	migt_enter(walk, walk->from);
 	KUNIT_ASSERT_EQ_MSG(test, migt_go(fake, walk->to), 1, "%s", what);
@@ -382,11 +395,14 @@ static void migt_try_drop(struct migt_walk *walk, const struct migt_fault *fault
 	migt_expect_sessions(fake, 0);
 }
 
-static void migt_drop_all(struct migt_walk *walk)
+static void migt_with_dropped_file(struct migt_walk *walk,
+				   const struct migt_path *path)
 {
 	struct migt_fault fault = {};
 	unsigned int nr, what;
 
+	if (!path->nr || !migt_opens(path->state[path->nr - 1], walk->to))
+		return;
 	migt_try_drop(walk, &fault);
 	nr = walk->nr_arcs;
 	for (fault.call = 1; fault.call <= nr; fault.call++)
@@ -398,20 +414,14 @@ static void migt_drop_all(struct migt_walk *walk)
 
 static void migt_unwind_dropped(struct kunit *test)
 {
-	struct migt_walk walk = {};
-	struct migt_path path;
-
-	migt_walk_init(test, &walk);
-	if (migt_find_path(walk.flags, walk.from, walk.to, &path) && path.nr &&
-	    migt_opens(path.state[path.nr - 1], walk.to))
-		migt_drop_all(&walk);
+	migt_each_target(test, migt_with_dropped_file);
 }
 
 static struct kunit_case migt_unwind_cases[] = {
-	KUNIT_CASE_PARAM(migt_unwind_none, migt_pair_gen_params),
-	KUNIT_CASE_PARAM(migt_unwind_once, migt_pair_gen_params),
-	KUNIT_CASE_PARAM(migt_unwind_twice, migt_pair_gen_params),
-	KUNIT_CASE_PARAM(migt_unwind_dropped, migt_pair_gen_params),
+	KUNIT_CASE_PARAM(migt_unwind_none, migt_start_gen_params),
+	KUNIT_CASE_PARAM(migt_unwind_once, migt_start_gen_params),
+	KUNIT_CASE_PARAM(migt_unwind_twice, migt_start_gen_params),
+	KUNIT_CASE_PARAM(migt_unwind_dropped, migt_start_gen_params),
 	{}
 };
 
