@@ -89,9 +89,9 @@ table()
 		else (. * 1000 | round / 1000) end | tostring;
 	def cpu: .process + .kworkers;
 	to_entries | map(select(.key != "about")) |
-	(["figure", "ratio", "min", "max", "ours", "other", "unit", "better",
+	(["figure", "ratio", "min", "max", "best", "ours", "other", "unit", "better",
 	  "cpu s", "other", "rounds"],
-	 (.[] | [.key, (.value.ratio, .value.min, .value.max, .value.ours,
+	 (.[] | [.key, (.value.ratio, .value.min, .value.max, .value.best, .value.ours,
 		 .value.other | n), .value.unit, .value.better,
 		 (.value.ours_cpu_s, .value.other_cpu_s | cpu | n),
 		 (.value.rounds | n)])) | @tsv' "$1" | column -t -s $'\t'
@@ -138,7 +138,7 @@ printf '\nMeasured in %s. Ratios are ours to the other, medians of %s rounds by 
 	"$([ "$machine" = uml ] && echo "User Mode Linux" || echo "QEMU")" "$rounds"
 table "$json"
 rows "$json" vs_qemu_mode form p2p_latency_us stop_latency_us save_latency_us \
-	ratio min max ours other
+	ratio min max best ours other
 rows "$json" async_styles devices style gb_per_s cpu_s_per_gib \
 	client_cpu_s_per_gib syscalls_per_gib switches_per_gib machine_switches_per_gib
 rows "$json" overhead_bytes state_bytes overhead_bytes held_bytes window_bytes

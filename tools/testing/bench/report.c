@@ -51,6 +51,18 @@ static const char *unit_name(enum unit unit)
 	return names[unit];
 }
 
+/* Of what each side can do when nothing disturbs it. */
+static double best(const struct series *series, const struct outcome *o)
+{
+	double value = series->value[0];
+	unsigned int i;
+
+	for (i = 1; i < o->rounds; i++)
+		value = o->unit == UNIT_GBPS ? fmax(value, series->value[i]) :
+					       fmin(value, series->value[i]);
+	return value;
+}
+
 static void add_ratios(struct json_object *object, const struct outcome *o)
 {
 	double ratio[MAX_ROUNDS], min = INFINITY, max = 0;
@@ -64,6 +76,7 @@ static void add_ratios(struct json_object *object, const struct outcome *o)
 	add_number(object, "ratio", median(ratio, o->rounds));
 	add_number(object, "min", min);
 	add_number(object, "max", max);
+	add_number(object, "best", best(&o->ours, o) / best(&o->other, o));
 }
 
 static void add_cpu(struct json_object *object, const char *key,
