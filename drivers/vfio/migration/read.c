@@ -104,7 +104,7 @@ static void vfio_mig_consume(struct vfio_mig_session *session, size_t n)
 		nr += !!pages[nr];
 	}
 	save->claimed = 0;
-	work = save->stalled && vfio_mig_save_room(session);
+	work = save->stalled && vfio_mig_save_low(session);
 	if (work)
 		save->stalled = false;
 	spin_unlock_irq(&session->lock);

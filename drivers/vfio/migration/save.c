@@ -153,6 +153,26 @@ bool vfio_mig_save_room(const struct vfio_mig_session *session)
 	       save->ring_size;
 }
 
+/**
+ * vfio_mig_save_low - is it time to go on for a worker that stopped for lack of room
+ * @session: saving session, locked
+ *
+ * Not for one section at a time: waking costs more than a section. A reader never
+ * waits for a worker that is not woken, since half of the window is left to read.
+ *
+ * Return: true if so.
+ */
+bool vfio_mig_save_low(const struct vfio_mig_session *session)
+{
+	const struct vfio_mig_save *save = &session->save;
+
+	if (!save->stop_copy && save->queued > VFIO_MIG_PRECOPY_AHEAD / 2)
+		return false;
+
+	return vfio_mig_save_room(session) &&
+	       save->pages << PAGE_SHIFT <= session->window / 2;
+}
+
 /* Return: whether the driver is to be called. */
 static bool vfio_mig_save_may(struct vfio_mig_session *session)
 {
@@ -321,8 +341,10 @@ static bool vfio_mig_save_step(struct vfio_mig_session *session)
  */
 void vfio_mig_save_work(struct vfio_mig_session *session)
 {
+	size_t ahead = min_t(size_t, session->window / 4, VFIO_MIG_WAKE_AHEAD);
+
 	while (vfio_mig_save_step(session)) {
-		if (READ_ONCE(session->save.queued) >= VFIO_MIG_WAKE_AHEAD)
+		if (READ_ONCE(session->save.queued) >= ahead)
 			vfio_mig_wake(session);
 		cond_resched();
 	}

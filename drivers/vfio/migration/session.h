@@ -29,10 +29,10 @@ struct pipe_inode_info;
 #define VFIO_MIG_PRECOPY_AHEAD	SZ_1M
 
 /*
- * Bytes from which on a reader is woken while the worker goes on: a wake-up for
- * every page would cost more than the page.
+ * Bytes from which on a reader is woken while the worker goes on, if the window is
+ * not small: waking costs as much as copying many pages.
  */
-#define VFIO_MIG_WAKE_AHEAD	SZ_256K
+#define VFIO_MIG_WAKE_AHEAD	SZ_1M
 
 #define VFIO_MIG_SECTION_PAGES	(VFIO_MIG_SECTION_MAX / PAGE_SIZE)
 
@@ -403,6 +403,7 @@ int vfio_mig_save_init(struct vfio_mig_session *session);
 void vfio_mig_save_purge(struct vfio_mig_session *session);
 struct page *vfio_mig_save_pop(struct vfio_mig_save *save);
 bool vfio_mig_save_room(const struct vfio_mig_session *session);
+bool vfio_mig_save_low(const struct vfio_mig_session *session);
 void vfio_mig_save_recycle(struct vfio_mig_session *session, struct page *page);
 void vfio_mig_save_free(struct vfio_mig_session *session);
 void vfio_mig_save_work(struct vfio_mig_session *session);
