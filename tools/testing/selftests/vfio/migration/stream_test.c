@@ -2,7 +2,9 @@
 /*
  * B9, by sample: streams that are cut, longer, changed, reordered or for another
  * device are refused, each class with its own errno, and leave nothing behind that
- * a reset does not clear. Those that were forged are in stream_forged_test.
+ * a reset does not clear. Those that were forged are in stream_forged_test, and
+ * all single bits and cuts of a small one in stream_sweep_test. B10: what was loaded
+ * is given back.
  */
 #include <libvfio_migration.h>
 
@@ -198,6 +200,93 @@ TEST_F(stream, other_device)
 	ASSERT_EQ(-EMEDIUMTYPE, __vfm_restore(dst, t->good.data,
 					      t->good.len, NULL));
 	vfm_destroy(dst);
+}
+
+/* Saves from STOP into t->bad. */
+static void save_again(struct vfm_trial *t, struct vfm_device *dev)
+{
+	t->bad.len = 0;
+	vfm_save(dev, &t->bad, &t->rng);
+}
+
+static void check_same_bytes(struct vfm_trial *t, struct vfm_device *dev)
+{
+	save_again(t, dev);
+	VFIO_ASSERT_EQ(t->bad.len, t->good.len);
+	VFIO_ASSERT_FALSE(memcmp(t->bad.data, t->good.data, t->good.len));
+}
+
+/* B10: what a device has loaded it gives back, byte by byte, as often as asked. */
+TEST_F(stream, same_bytes)
+{
+	struct vfm_trial *t = &self->t;
+	struct vfm_device *next;
+	int fd;
+
+	vfm_restore(t->dev, &t->good, &t->rng);
+	check_same_bytes(t, t->dev);
+	check_same_bytes(t, t->dev);
+	/* Writes to a stopped device are dropped, and a save that is left is none. */
+	vfm_bar_write(t->dev, MIGSIM_BAR_MEM, 0, "dropped", 7);
+	fd = vfm_set_state(t->dev, VFM_STOP_COPY);
+	ASSERT_LT(0, vfm_read(fd, vfm_buf_room(&t->bad, 1000), 1000));
+	vfm_set_state_nofd(t->dev, VFM_STOP);
+	close(fd);
+	check_same_bytes(t, t->dev);
+
+	next = vfm_trial_device(variant->type, STATE_SIZE);
+	vfm_restore(next, &t->bad, NULL);
+	check_same_bytes(t, next);
+	vfm_destroy(next);
+}
+
+/* Another stream, which no section of the first one may be mixed into. */
+static void check_other_stream(struct vfm_trial *t)
+{
+	struct vfm_stream parsed;
+
+	save_again(t, t->dev);
+	vfm_stream_parse(&parsed, &t->bad);
+	VFIO_ASSERT_NE(parsed.header->stream_id, t->parsed.header->stream_id);
+	vfm_stream_free(&parsed);
+}
+
+/* Once it has run, or was reset, it is another state, if perhaps an equal one. */
+TEST_F(stream, other_bytes)
+{
+	struct vfm_trial *t = &self->t;
+	int fd;
+
+	vfm_restore(t->dev, &t->good, NULL);
+	vfm_set_state_nofd(t->dev, VFM_RUNNING);
+	vfm_set_state_nofd(t->dev, VFM_STOP);
+	check_other_stream(t);
+	vfm_restore(t->dev, &t->good, NULL);
+	if (vfm_supports(t->dev, VFM_RUNNING_P2P)) {
+		vfm_set_state_nofd(t->dev, VFM_RUNNING_P2P);
+		vfm_set_state_nofd(t->dev, VFM_STOP);
+		check_other_stream(t);
+	}
+	vfm_restore(t->dev, &t->good, NULL);
+	vfm_reset(t->dev);
+	vfm_set_state_nofd(t->dev, VFM_STOP);
+	check_other_stream(t);
+
+	/* What was refused is not what it holds. */
+	vfm_restore(t->dev, &t->good, NULL);
+	fd = vfm_set_state(t->dev, VFM_RESUMING);
+	vfm_feed(fd, t->good.data, t->good.len - 1, NULL);
+	vfm_set_state_err(t->dev, VFM_STOP, ENODATA);
+	close(fd);
+	vfm_reset(t->dev);
+	vfm_set_state_nofd(t->dev, VFM_STOP);
+	check_other_stream(t);
+
+	/* The last close ends it too: whoever is next may do anything. */
+	vfm_restore(t->dev, &t->good, NULL);
+	vfm_reopen(t->dev);
+	vfm_set_state_nofd(t->dev, VFM_STOP);
+	check_other_stream(t);
 }
 
 /* Found at the earliest point: a wrong header is not read past. */
