@@ -164,6 +164,25 @@ static inline struct vfio_mig_session *migt_session(const struct file *file)
 	return file->private_data;
 }
 
+/* Pages of one session, at most. */
+#define MIGT_PINS	64
+
+/**
+ * struct migt_pins - references to pages, to see that there are no others later
+ * @nr: how many
+ * @page: the pages, some perhaps more than once
+ */
+struct migt_pins {
+	unsigned int nr;
+	struct page *page[MIGT_PINS];
+};
+
+/* pins.c: who holds which pages */
+void migt_pin(struct migt_fake *fake, struct migt_pins *pins,
+	      struct page *page);
+void migt_pin_session(struct migt_fake *fake, struct migt_pins *pins);
+void migt_expect_only_pins(struct migt_fake *fake, struct migt_pins *pins);
+
 /**
  * struct migt_watch - what a poller that waits learns
  * @table: for the file's poll()

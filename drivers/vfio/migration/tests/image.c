@@ -218,3 +218,24 @@ void migt_write_image(struct migt_fake *fake, const struct migt_image *image)
 	KUNIT_ASSERT_EQ(fake->test, image->length,
 			migt_write(fake->file, image->data, image->length));
 }
+
+/**
+ * migt_expect_stream - see that a stream is as the format says
+ * @fake: device that saved it
+ * @sections: that have to be in it
+ * @nr: how many
+ * @got: the stream, with the id that the core chose
+ * @length: of it
+ */
+void migt_expect_stream(struct migt_fake *fake,
+			const struct migt_section *sections, unsigned int nr,
+			const void *got, ssize_t length)
+{
+	const struct vfio_mig_stream_header *header = got;
+	struct migt_image *image;
+
+	image = migt_image_make(fake->test, le64_to_cpu(header->stream_id),
+				sections, nr);
+	KUNIT_ASSERT_EQ(fake->test, length, image->length);
+	KUNIT_EXPECT_MEMEQ(fake->test, got, image->data, length);
+}

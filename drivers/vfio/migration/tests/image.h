@@ -41,6 +41,9 @@ struct vfio_mig_section_header *migt_image_section(struct migt_image *image,
 						   unsigned int i);
 size_t migt_image_section_size(const struct migt_image *image, unsigned int i);
 void migt_image_seal(struct migt_image *image);
+void migt_expect_stream(struct migt_fake *fake,
+			const struct migt_section *sections, unsigned int nr,
+			const void *got, ssize_t length);
 void migt_write_image(struct migt_fake *fake, const struct migt_image *image);
 
 #endif /* _VFIO_MIGRATION_TESTS_IMAGE_H */
