@@ -195,14 +195,14 @@ const char *vfio_mig_state_name(enum vfio_device_mig_state state);
 
 /*
  * In any context: there is more to save, load() can go on, or the condition of a
- * vfio_mig_wait_event() may hold. Without the locks that callbacks take, unless
- * they are taken in callbacks only.
+ * vfio_mig_wait_event() may hold. Takes spinlocks only, and calls nobody back.
  */
 void vfio_mig_kick(struct vfio_mig *mig);
 
 /*
- * In any context: a drain is done; and in PRE_COPY, the first pass begins again, as
- * the device was reconfigured (VFIO_PRECOPY_INFO_REINIT, B8).
+ * In any context, likewise: a drain is done; and in PRE_COPY, the first pass begins
+ * again, as the device was reconfigured (VFIO_PRECOPY_INFO_REINIT, B8): under the
+ * lock under which precopy_info() counts it, so that both change at once.
  */
 void vfio_mig_drained(struct vfio_mig *mig);
 void vfio_mig_reinit(struct vfio_mig *mig);

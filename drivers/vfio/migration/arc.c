@@ -126,7 +126,7 @@ static void vfio_mig_note_loaded(struct vfio_mig *mig,
 				 enum vfio_device_mig_state to)
 {
 	if (to == VFIO_DEVICE_STATE_RUNNING ||
-	    to == VFIO_DEVICE_STATE_RUNNING_P2P)
+	    to == VFIO_DEVICE_STATE_RUNNING_P2P || vfio_mig_precopy(to))
 		mig->is_loaded = false;
 	if (from == VFIO_DEVICE_STATE_RESUMING && mig->session &&
 	    mig->session->load.complete) {
@@ -158,8 +158,6 @@ static void vfio_mig_entered(struct vfio_mig *mig,
 static int vfio_mig_prepare_arc(struct vfio_mig *mig,
 				enum vfio_device_mig_state to)
 {
-	if (vfio_mig_drain_holds(mig, to))
-		return vfio_mig_fail(mig, -EBUSY, "no drain is done");
 	if (mig->state == VFIO_DEVICE_STATE_RESUMING)
 		return vfio_mig_load_finish(mig);
 	if (mig->state == VFIO_DEVICE_STATE_STOP_COPY &&
@@ -280,13 +278,35 @@ static int vfio_mig_walk_step(struct vfio_mig_walk *walk,
 	return 0;
 }
 
-static int vfio_mig_no_way(struct vfio_mig_walk *walk, unsigned int target)
+static int vfio_mig_walk_refuse(struct vfio_mig_walk *walk, int err,
+				unsigned int from, unsigned int to,
+				const char *why)
 {
-	strscpy(walk->reason.text, "there is no way",
-		sizeof(walk->reason.text));
-	walk->to = target;
+	walk->from = from;
+	walk->to = to;
+	strscpy(walk->reason.text, why, sizeof(walk->reason.text));
 
-	return -EINVAL;
+	return err;
+}
+
+/* What can be known to fail does so before the first arc changes anything. */
+static int vfio_mig_look_ahead(struct vfio_mig_walk *walk, unsigned int target)
+{
+	struct vfio_mig *mig = walk->mig;
+	enum vfio_device_mig_state state = mig->state, next;
+
+	do {
+		next = vfio_mig_next_arc(vfio_mig_flags(mig), state, target);
+		if (next == VFIO_DEVICE_STATE_ERROR)
+			return vfio_mig_walk_refuse(walk, -EINVAL, state, target,
+						    "there is no way");
+		if (vfio_mig_drain_holds(mig, state, next))
+			return vfio_mig_walk_refuse(walk, -EBUSY, state, next,
+						    "no drain is done");
+		state = next;
+	} while (state != target);
+
+	return 0;
 }
 
 /* A reset that overtakes is the first to be told of. */
@@ -307,16 +327,13 @@ static int vfio_mig_walk(struct vfio_mig_walk *walk,
 	int ret;
 
 	lockdep_assert_held(&mig->state_mutex);
-	do {
+	ret = vfio_mig_look_ahead(walk, target);
+	if (ret)
+		return ret;
+	while (!ret && mig->state != target && !vfio_mig_overtaken(walk)) {
 		next = vfio_mig_next_arc(vfio_mig_flags(mig), mig->state, target);
-		if (next == VFIO_DEVICE_STATE_ERROR)
-			return vfio_mig_no_way(walk, target);
-		if (next == mig->state)
-			return 0;
 		ret = vfio_mig_walk_step(walk, next);
-		if (vfio_mig_overtaken(walk))
-			break;
-	} while (!ret && mig->state != target);
+	}
 
 	if (ret && !walk->lost && mig->state != VFIO_DEVICE_STATE_ERROR &&
 	    !vfio_mig_overtaken(walk))

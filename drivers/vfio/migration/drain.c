@@ -86,18 +86,20 @@ void vfio_mig_drain_end(struct vfio_mig *mig, bool reset)
 /**
  * vfio_mig_drain_holds - does drain forbid an arc
  * @mig: device; state_mutex is held
- * @to: where the arc leads
+ * @from: where the arc begins
+ * @to: where it leads
  *
  * Rule: A10, "an opted-in client's P2P arc fails with EBUSY".
  * Return: true if so.
  */
-bool vfio_mig_drain_holds(struct vfio_mig *mig, enum vfio_device_mig_state to)
+bool vfio_mig_drain_holds(struct vfio_mig *mig, enum vfio_device_mig_state from,
+			  enum vfio_device_mig_state to)
 {
 	bool done;
 
 	lockdep_assert_held(&mig->state_mutex);
-	if (!READ_ONCE(mig->drain.opted) || mig->unwinding ||
-	    !vfio_mig_working(mig->state) || vfio_mig_working(to))
+	if (!READ_ONCE(mig->drain.opted) || !vfio_mig_working(from) ||
+	    vfio_mig_working(to))
 		return false;
 	spin_lock_irq(&mig->reset_lock);
 	done = mig->drain.done && !mig->drain.ending;

@@ -196,7 +196,8 @@ int vfio_mig_session_fail(struct vfio_mig_session *session, int err,
 	}
 	err = session->error;
 	spin_unlock_irq(&session->lock);
-	if (first) {
+	/* Once it is over, it is nobody's error, least of all of the next opening. */
+	if (first && !vfio_mig_ended(session)) {
 		state = vfio_mig_state(mig);
 		vfio_mig_record(mig, err, state, state, &reason);
 	}

@@ -39,18 +39,20 @@ static bool vfio_mig_refuse(const struct vfio_mig_session *session,
 static ssize_t vfio_mig_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct vfio_mig_session *session = iocb->ki_filp->private_data;
+	bool nowait = vfio_mig_nowait(iocb);
 	ssize_t ret;
 
 	if (!iov_iter_count(to))
 		return 0;
 	if (vfio_mig_refuse(session, iocb))
 		return -EAGAIN;
-	ret = vfio_mig_slot_take(session, vfio_mig_save_ready,
-				 vfio_mig_nowait(iocb));
-	if (ret <= 0)
-		return ret;
-	ret = vfio_mig_save_read(session, to);
-	vfio_mig_slot_release(session);
+	do {
+		ret = vfio_mig_slot_take(session, vfio_mig_save_ready, nowait);
+		if (ret <= 0)
+			return ret;
+		ret = vfio_mig_save_read(session, to);
+		vfio_mig_slot_release(session);
+	} while (ret == -EAGAIN && !nowait);
 
 	return ret;
 }
@@ -137,8 +139,11 @@ static u32 vfio_mig_count_precopy(struct vfio_mig_session *session,
 				  struct vfio_mig_precopy *info)
 {
 	struct vfio_mig *mig = session->mig;
-	u32 flags = 0;
+	bool reinit;
 
+	/* First the news, then what it is about: it may come once more. */
+	reinit = vfio_mig_info_v2(mig) &&
+		 test_and_clear_bit(VFIO_MIG_REINIT, &session->flags);
 	mig->ops->precopy_info(mig, info);
 	/* If the driver's kick is still on its way, be the first. */
 	if (info->initial || info->dirty)
@@ -146,17 +151,15 @@ static u32 vfio_mig_count_precopy(struct vfio_mig_session *session,
 	if (!vfio_mig_save_counts_initial(session)) {
 		info->dirty += info->initial;
 		info->initial = 0;
-	} else if (vfio_mig_info_v2(mig) &&
-		   test_and_clear_bit(VFIO_MIG_REINIT, &session->flags)) {
+	} else if (reinit) {
 		vfio_mig_save_reinit(session);
-		flags = VFIO_PRECOPY_INFO_REINIT;
 	}
 	spin_lock_irq(&session->lock);
 	info->initial += session->save.unread_initial;
 	info->dirty += session->save.unread_later;
 	spin_unlock_irq(&session->lock);
 
-	return flags;
+	return reinit ? VFIO_PRECOPY_INFO_REINIT : 0;
 }
 
 static int vfio_mig_get_precopy(struct vfio_mig_session *session,
@@ -199,7 +202,13 @@ static long vfio_mig_ioctl_precopy(struct vfio_mig_session *session,
 	info.initial_bytes = left.initial;
 	info.dirty_bytes = left.dirty;
 
-	return copy_to_user(arg, &info, minsz) ? -EFAULT : 0;
+	if (!copy_to_user(arg, &info, minsz))
+		return 0;
+	/* What was not told is still news. */
+	if (info.flags & VFIO_PRECOPY_INFO_REINIT)
+		set_bit(VFIO_MIG_REINIT, &session->flags);
+
+	return -EFAULT;
 }
 
 static long vfio_mig_ioctl_fionread(struct vfio_mig_session *session,

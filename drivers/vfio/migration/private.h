@@ -264,7 +264,8 @@ void vfio_mig_forget_error(struct vfio_mig *mig);
 /* drain.c */
 void vfio_mig_drain_init(struct vfio_mig_drain *drain);
 void vfio_mig_drain_end(struct vfio_mig *mig, bool reset);
-bool vfio_mig_drain_holds(struct vfio_mig *mig, enum vfio_device_mig_state to);
+bool vfio_mig_drain_holds(struct vfio_mig *mig, enum vfio_device_mig_state from,
+			  enum vfio_device_mig_state to);
 struct file *vfio_mig_drain_start(struct vfio_mig *mig);
 
 /* debugfs.c: what people can read */

@@ -67,7 +67,9 @@ static struct page *vfio_mig_consume_chunk(struct vfio_mig_session *session,
 	struct page *page;
 
 	lockdep_assert_held(&session->lock);
-	if (chunk->initial)
+	if (save->done && save->tail - save->head == 1)
+		save->end_given = true;
+	if (chunk->initial || (long)(save->head - save->initial_until) < 0)
 		save->unread_initial -= n;
 	else
 		save->unread_later -= n;
@@ -84,6 +86,12 @@ static struct page *vfio_mig_consume_chunk(struct vfio_mig_session *session,
 	save->nr_spare++;
 
 	return NULL;
+}
+
+/* Nothing to claim: the end section, which was all, may have been withdrawn. */
+static int vfio_mig_claimed_none(const struct vfio_mig_session *session)
+{
+	return vfio_mig_ended(session) ? -ENODEV : -EAGAIN;
 }
 
 /* Give the claim back, less @n bytes that were moved. */
@@ -143,7 +151,8 @@ static size_t vfio_mig_copy_chunks(struct vfio_mig_session *session,
  * @session: saving session, whose slot the caller owns
  * @to: user memory
  *
- * Return: bytes copied, at least 1; -EFAULT or -ENODEV if there were none.
+ * Return: bytes copied, at least 1. If there were none, -EFAULT, -ENODEV, or -EAGAIN
+ * to look again.
  */
 ssize_t vfio_mig_save_read(struct vfio_mig_session *session,
 			   struct iov_iter *to)
@@ -156,7 +165,7 @@ ssize_t vfio_mig_save_read(struct vfio_mig_session *session,
 	while (iov_iter_count(to) && !fault) {
 		claimed = vfio_mig_claim(session);
 		if (!claimed)
-			return done ?: -ENODEV;
+			return done ?: vfio_mig_claimed_none(session);
 		n = vfio_mig_copy_chunks(session, claimed, to, &fault);
 		vfio_mig_consume(session, n);
 		done += n;
@@ -215,7 +224,7 @@ static size_t vfio_mig_splice_chunks(struct vfio_mig_session *session,
  * @len: bytes at most
  *
  * Return: bytes moved, at least 1. If there were none, -EAGAIN if the pipe is
- * full, -EPIPE if nobody reads it, -ENODEV.
+ * full or to look again, -EPIPE if nobody reads it, -ENODEV.
  */
 ssize_t vfio_mig_save_splice(struct vfio_mig_session *session,
 			     struct pipe_inode_info *pipe, size_t len)
@@ -228,7 +237,7 @@ ssize_t vfio_mig_save_splice(struct vfio_mig_session *session,
 	while (done < len && !err) {
 		claimed = vfio_mig_claim(session);
 		if (!claimed)
-			return done ?: -ENODEV;
+			return done ?: vfio_mig_claimed_none(session);
 		n = vfio_mig_splice_chunks(session, claimed, pipe, len - done,
 					   &err);
 		vfio_mig_consume(session, n);

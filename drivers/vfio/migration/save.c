@@ -117,8 +117,10 @@ void vfio_mig_save_purge(struct vfio_mig_session *session)
 {
 	struct page *page;
 
-	while ((page = vfio_mig_save_pop_any(session)))
+	while ((page = vfio_mig_save_pop_any(session))) {
 		put_page(page);
+		cond_resched();
+	}
 }
 
 /**
@@ -222,18 +224,6 @@ static void vfio_mig_save_left(struct vfio_mig *mig,
 		mig->ops->precopy_info(mig, left);
 }
 
-/**
- * struct vfio_mig_turn - what one call of save() was about
- * @initial: its bytes belong to the first pass
- * @idle: it left the device with nothing to send
- * @backs: &vfio_mig_save.backs at that time
- */
-struct vfio_mig_turn {
-	bool initial;
-	bool idle;
-	unsigned int backs;
-};
-
 static int vfio_mig_save_driver(struct vfio_mig_session *session)
 {
 	struct vfio_mig *mig = session->mig;
@@ -260,6 +250,7 @@ static int vfio_mig_save_call(struct vfio_mig_session *session,
 	clear_bit(VFIO_MIG_KICKED, &session->flags);
 	vfio_mig_save_left(mig, &left);
 	turn->initial = left.initial && vfio_mig_save_counts_initial(session);
+	turn->reinits = session->save.reinits;
 	turn->backs = session->save.backs;
 	ret = vfio_mig_save_driver(session);
 	vfio_mig_save_account(session, turn->initial);
@@ -293,10 +284,11 @@ static int vfio_mig_save_produce(struct vfio_mig_session *session,
 	return ret;
 }
 
-static void vfio_mig_save_set_idle(struct vfio_mig_session *session)
+static void vfio_mig_save_set_idle(struct vfio_mig_session *session,
+				   const struct vfio_mig_turn *turn)
 {
 	spin_lock_irq(&session->lock);
-	session->save.idle = true;
+	session->save.idle = session->save.backs == turn->backs;
 	spin_unlock_irq(&session->lock);
 }
 
@@ -321,14 +313,14 @@ static bool vfio_mig_save_step(struct vfio_mig_session *session)
 				      session->said);
 		return false;
 	}
-	err = vfio_mig_sink_queue(session, turn.initial);
+	err = vfio_mig_sink_queue(session, &turn);
 	if (!err && ret == VFIO_MIG_DONE)
-		err = vfio_mig_sink_queue_end(session, turn.backs);
+		err = vfio_mig_sink_queue_end(session, &turn);
 	if (err)
 		vfio_mig_session_fail(session, err, session->save.produced,
 				      "no memory");
 	else if (turn.idle)
-		vfio_mig_save_set_idle(session);
+		vfio_mig_save_set_idle(session, &turn);
 
 	return !err && ret == VFIO_MIG_MORE;
 }
@@ -363,19 +355,26 @@ void vfio_mig_save_stop_copy(struct vfio_mig_session *session)
 	vfio_mig_session_work(session);
 }
 
-/* The end section is the last chunk. A reader may be at work on it. */
-static bool vfio_mig_save_end_given(const struct vfio_mig_session *session)
+/*
+ * The end section is the last chunk. A reader may be at work on it. The ring of a
+ * session that is over is not touched: it is being freed, or the reader's still.
+ * Return: the page to be put, NULL if there is no end section to take out.
+ */
+static struct page *vfio_mig_save_pop_end(struct vfio_mig_session *session)
 {
-	const struct vfio_mig_save *save = &session->save;
-	const struct vfio_mig_chunk *end;
+	struct vfio_mig_save *save = &session->save;
+	struct page *page;
 
 	lockdep_assert_held(&session->lock);
-	if (save->head == save->tail)
-		return true;
-	end = vfio_mig_chunk_at(save, save->tail - 1);
+	if (!save->done || vfio_mig_ended(session))
+		return NULL;
+	page = vfio_mig_chunk_at(save, --save->tail)->page;
+	save->queued -= VFIO_MIG_END_LENGTH;
+	save->produced -= VFIO_MIG_END_LENGTH;
+	save->unread_later -= VFIO_MIG_END_LENGTH;
+	save->done = false;
 
-	return end->length < VFIO_MIG_END_LENGTH ||
-	       save->tail - save->head <= save->claimed;
+	return page;
 }
 
 /**
@@ -392,20 +391,15 @@ static bool vfio_mig_save_end_given(const struct vfio_mig_session *session)
 int vfio_mig_save_withdraw_end(struct vfio_mig_session *session)
 {
 	struct vfio_mig_save *save = &session->save;
-	bool given = false;
 	struct page *page = NULL;
+	bool given;
 
 	spin_lock_irq(&session->lock);
-	if (save->done && !vfio_mig_ended(session))
-		given = vfio_mig_save_end_given(session);
-	if (!given)
+	given = save->end_given ||
+		(save->done && save->tail - save->head <= save->claimed);
+	if (!given) {
 		save->backs++;
-	if (!given && save->done && save->head != save->tail) {
-		page = vfio_mig_chunk_at(save, --save->tail)->page;
-		save->queued -= VFIO_MIG_END_LENGTH;
-		save->produced -= VFIO_MIG_END_LENGTH;
-		save->unread_later -= VFIO_MIG_END_LENGTH;
-		save->done = false;
+		page = vfio_mig_save_pop_end(session);
 	}
 	spin_unlock_irq(&session->lock);
 	if (page)
@@ -450,11 +444,10 @@ bool vfio_mig_save_counts_initial(struct vfio_mig_session *session)
 void vfio_mig_save_reinit(struct vfio_mig_session *session)
 {
 	struct vfio_mig_save *save = &session->save;
-	unsigned long i;
 
 	spin_lock_irq(&session->lock);
-	for (i = save->head; i != save->tail; i++)
-		vfio_mig_chunk_at(save, i)->initial = true;
+	save->reinits++;
+	save->initial_until = save->tail;
 	save->unread_initial += save->unread_later;
 	save->unread_later = 0;
 	spin_unlock_irq(&session->lock);

@@ -89,6 +89,20 @@ struct vfio_mig_sink {
 };
 
 /**
+ * struct vfio_mig_turn - what one call of save() was about
+ * @initial: its bytes belong to the first pass
+ * @idle: it left the device with nothing to send
+ * @reinits: &vfio_mig_save.reinits at that time
+ * @backs: &vfio_mig_save.backs at that time
+ */
+struct vfio_mig_turn {
+	bool initial;
+	bool idle;
+	unsigned int reinits;
+	unsigned int backs;
+};
+
+/**
  * struct vfio_mig_save - saving half of a session
  * @ring: chunks from @head to @tail, modulo @ring_size, a power of two. Entries
  *	from @head belong to the owner of the slot, who alone moves @head; the
@@ -109,6 +123,11 @@ struct vfio_mig_sink {
  * @stalled: the worker stopped for lack of room; under the session's lock
  * @claimed: chunks from @head that the owner of the slot is at work on; under the
  *	session's lock
+ * @end_given: a reader has some of the end section; under the session's lock
+ * @initial_until: chunks before this one belong to the first pass, whatever they
+ *	say; under the session's lock
+ * @reinits: times that the client learnt of a new first pass; under the session's
+ *	lock
  * @backs: times that the device went back to PRE_COPY; under the session's lock
  * @sink: belongs to the worker
  * @header_page: page that the next header goes to. Belongs to the worker
@@ -135,6 +154,9 @@ struct vfio_mig_save {
 	bool done;
 	bool stalled;
 	unsigned int claimed;
+	bool end_given;
+	unsigned long initial_until;
+	unsigned int reinits;
 	unsigned int backs;
 
 	struct vfio_mig_sink sink;
@@ -420,9 +442,10 @@ ssize_t vfio_mig_save_splice(struct vfio_mig_session *session,
 unsigned long vfio_mig_save_held(const struct vfio_mig_session *session);
 void vfio_mig_sink_start(struct vfio_mig_session *session);
 void vfio_mig_sink_drop(struct vfio_mig_session *session);
-int vfio_mig_sink_queue(struct vfio_mig_session *session, bool initial);
+int vfio_mig_sink_queue(struct vfio_mig_session *session,
+			const struct vfio_mig_turn *turn);
 int vfio_mig_sink_queue_end(struct vfio_mig_session *session,
-			    unsigned int backs);
+			    const struct vfio_mig_turn *turn);
 
 /* load.c, receive.c: from the writer to the driver */
 void vfio_mig_load_init(struct vfio_mig_session *session);

@@ -71,11 +71,13 @@ size_t vfio_mig_sink_room(const struct vfio_mig_sink *sink)
 }
 EXPORT_SYMBOL_GPL(vfio_mig_sink_room);
 
-static struct page *vfio_mig_sink_page(struct vfio_mig_session *session)
+static struct page *vfio_mig_sink_spare(struct vfio_mig_session *session)
 {
 	struct vfio_mig_save *save = &session->save;
 	struct page *page = NULL;
 
+	if (!READ_ONCE(save->nr_spare))
+		return NULL;
 	spin_lock_irq(&session->lock);
 	if (!list_empty(&save->spare)) {
 		page = list_first_entry(&save->spare, struct page, lru);
@@ -84,7 +86,12 @@ static struct page *vfio_mig_sink_page(struct vfio_mig_session *session)
 	}
 	spin_unlock_irq(&session->lock);
 
-	return page ?: alloc_page(VFIO_MIG_GFP);
+	return page;
+}
+
+static struct page *vfio_mig_sink_page(struct vfio_mig_session *session)
+{
+	return vfio_mig_sink_spare(session) ?: alloc_page(VFIO_MIG_GFP);
 }
 
 /**
@@ -161,7 +168,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_sink_bytes);
 /**
  * vfio_mig_sink_add_page - add a page of the driver's to the section
  * @sink: from save()
- * @page: whole page, any kind but slab. The core takes references of its own; until
+ * @page: whole page, not of kmalloc() or another slab. The core takes references of its own; until
  *	the last of them, and those of pipes and sockets that it handed the page to,
  *	is gone, the page may not change. A driver that has the only reference to it
  *	(page_count() is 1) may write to it; else it has to copy first (B5)
@@ -172,6 +179,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_sink_bytes);
 int vfio_mig_sink_add_page(struct vfio_mig_sink *sink, struct page *page)
 {
 	struct vfio_mig_session *session = sink->session;
+	struct page *spare;
 
 	if (offset_in_page(sink->length) || WARN_ON_ONCE(PageSlab(page)))
 		return -EINVAL;
@@ -180,6 +188,10 @@ int vfio_mig_sink_add_page(struct vfio_mig_sink *sink, struct page *page)
 	/* Reserved, and then not used. */
 	if (sink->nr << PAGE_SHIFT > sink->length)
 		vfio_mig_save_recycle(session, sink->pages[--sink->nr]);
+	/* It takes the place of one in the window. */
+	spare = vfio_mig_sink_spare(session);
+	if (spare)
+		put_page(spare);
 	get_page(page);
 	__set_bit(sink->nr, &sink->donated);
 	sink->pages[sink->nr++] = page;
@@ -280,14 +292,15 @@ static void vfio_mig_append_payload(struct vfio_mig_save *save, bool initial)
 /**
  * vfio_mig_sink_queue - make the section part of the stream
  * @session: saving session, whose worker the caller is
- * @initial: the section belongs to the first pass
+ * @turn: the call of save() that filled it
  *
  * An empty section is not sent.
  * Return: 0 or -ENOMEM.
  */
-int vfio_mig_sink_queue(struct vfio_mig_session *session, bool initial)
+int vfio_mig_sink_queue(struct vfio_mig_session *session,
+			const struct vfio_mig_turn *turn)
 {
-	struct vfio_mig_chunk chunk = { .initial = initial };
+	struct vfio_mig_chunk chunk = {};
 	struct vfio_mig_save *save = &session->save;
 	struct vfio_mig_sink *sink = &save->sink;
 	struct vfio_mig_section_header *header;
@@ -314,8 +327,10 @@ int vfio_mig_sink_queue(struct vfio_mig_session *session, bool initial)
 	save->bytes += sink->length;
 
 	spin_lock_irq(&session->lock);
+	/* A reinit since then has had its bytes counted as the new pass's. */
+	chunk.initial = turn->initial || save->reinits != turn->reinits;
 	vfio_mig_append(save, &chunk);
-	vfio_mig_append_payload(save, initial);
+	vfio_mig_append_payload(save, chunk.initial);
 	spin_unlock_irq(&session->lock);
 	vfio_mig_sink_drop(session);
 
@@ -330,13 +345,13 @@ err_drop:
 /**
  * vfio_mig_sink_queue_end - the device's state is complete
  * @session: saving session, whose worker the caller is
- * @backs: &vfio_mig_save.backs when the driver said so; nothing happens if the
- *	device has gone back since
+ * @turn: the call of save() that said so; nothing happens if the device has gone
+ *	back to PRE_COPY since
  *
  * Return: 0 or -ENOMEM.
  */
 int vfio_mig_sink_queue_end(struct vfio_mig_session *session,
-			    unsigned int backs)
+			    const struct vfio_mig_turn *turn)
 {
 	struct {
 		struct vfio_mig_section_header header;
@@ -364,7 +379,7 @@ int vfio_mig_sink_queue_end(struct vfio_mig_session *session,
 
 	static_assert(sizeof(*last) == VFIO_MIG_END_LENGTH);
 	spin_lock_irq(&session->lock);
-	gone_back = save->backs != backs;
+	gone_back = save->backs != turn->backs;
 	if (!gone_back) {
 		save->unread_later += sizeof(*last);
 		vfio_mig_append(save, &chunk);

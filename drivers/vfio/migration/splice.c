@@ -10,7 +10,8 @@
  * held while waiting, neither for the session nor for the pipe: its other users,
  * who could not even be killed then, go on, and a session that ends wakes who waits
  * for the pipe. So waiting is for both at once, and everything is looked at again
- * after it.
+ * after it. (A splice into a pipe that is full to begin with waits in the VFS, and
+ * comes here when there is room.)
  */
 #include <linux/bvec.h>
 #include <linux/fs.h>
@@ -34,16 +35,27 @@ static int vfio_mig_splice_outcome(struct vfio_mig_session *session)
 	return outcome;
 }
 
-/* A hint without the pipe's mutex; who acts on it takes the mutex. */
+/*
+ * Hints, without the pipe's mutex, which who acts on them takes. They err towards
+ * another look.
+ */
 static bool vfio_mig_pipe_full(const struct pipe_inode_info *pipe)
 {
-	return pipe_full(READ_ONCE(pipe->head), READ_ONCE(pipe->tail),
-			 READ_ONCE(pipe->max_usage));
+	/* Before the tail: at worst it is older, and the pipe looks emptier. */
+	typeof(pipe->head) head = smp_load_acquire(&pipe->head);
+	typeof(pipe->head) used = head - READ_ONCE(pipe->tail);
+
+	/* If the tail has overtaken that head, it is not full. */
+	return used >= READ_ONCE(pipe->max_usage) &&
+	       used <= READ_ONCE(pipe->ring_size);
 }
 
 static bool vfio_mig_pipe_empty(const struct pipe_inode_info *pipe)
 {
-	return pipe_empty(READ_ONCE(pipe->head), READ_ONCE(pipe->tail));
+	/* Before the head: at worst it is older, and the pipe looks fuller. */
+	typeof(pipe->tail) tail = smp_load_acquire(&pipe->tail);
+
+	return READ_ONCE(pipe->head) == tail;
 }
 
 static bool vfio_mig_can_fill(struct vfio_mig_session *session,
@@ -79,26 +91,25 @@ static int vfio_mig_splice_wait(struct vfio_mig_session *session,
 		session->saving ? vfio_mig_can_fill : vfio_mig_can_empty;
 	wait_queue_head_t *head = session->saving ? &pipe->wr_wait :
 						    &pipe->rd_wait;
-	DEFINE_WAIT(session_wait);
-	DEFINE_WAIT(pipe_wait);
-	int ret = 0;
+	DEFINE_WAIT_FUNC(session_wait, default_wake_function);
+	DEFINE_WAIT_FUNC(pipe_wait, default_wake_function);
+	bool woken;
 
+	/* On both queues for good: a wake-up by one must not lose the other. */
+	add_wait_queue(&session->wait, &session_wait);
+	add_wait_queue(head, &pipe_wait);
 	for (;;) {
-		prepare_to_wait(&session->wait, &session_wait,
-				TASK_INTERRUPTIBLE);
-		prepare_to_wait(head, &pipe_wait, TASK_INTERRUPTIBLE);
-		if (over(session, pipe))
+		set_current_state(TASK_INTERRUPTIBLE);
+		woken = over(session, pipe);
+		if (woken || signal_pending(current))
 			break;
-		if (signal_pending(current)) {
-			ret = -EINTR;
-			break;
-		}
 		schedule();
 	}
-	finish_wait(head, &pipe_wait);
-	finish_wait(&session->wait, &session_wait);
+	__set_current_state(TASK_RUNNING);
+	remove_wait_queue(head, &pipe_wait);
+	remove_wait_queue(&session->wait, &session_wait);
 
-	return ret;
+	return woken ? 0 : -EINTR;
 }
 
 static bool vfio_mig_splice_nowait(const struct file *file, unsigned int flags)

@@ -57,7 +57,8 @@
  *  EINTR	a signal came before the transition took effect
  *  ECANCELED	a reset came; the device is RUNNING and there is no fd
  *  EMFILE,	no fd could be given to the caller; the device is in the state in
- *  EFAULT	which it was
+ *  EFAULT	which it was. EFAULT of a transition that returns no fd: it was
+ *		made, only the answer could not be written
  *  ENOMEM	no memory, or not in the caller's memory cgroup
  *  others	the data was refused (RESUMING -> STOP; see "Errors of the data"),
  *		or the driver's own
@@ -95,11 +96,12 @@
  * EAGAIN is for O_NONBLOCK and RWF_NOWAIT; io_uring completes inline and waits by
  * poll. EINTR, EAGAIN, EFAULT and ENOMSG change nothing.
  *
- * splice(2) does what read and write do, with the same errnos, and SPLICE_F_NONBLOCK
- * as O_NONBLOCK. Out of a session it hands references to pages to the pipe, which
- * copies nothing; what is in the pipe stays what it was and outlives the session, the
- * device and its driver, and no longer counts against the window. Into a session
- * it copies, since whoever filled the pipe may still be able to change the pages.
+ * splice(2) does what read and write do, with the same errnos and those of the pipe
+ * (EPIPE), and SPLICE_F_NONBLOCK as O_NONBLOCK. Out of a session it hands references
+ * to pages to the pipe, which copies nothing; what is in the pipe stays what it was
+ * and outlives the session, the device and its driver, and no longer counts against
+ * the window. Into a session it copies, since whoever filled the pipe may still be
+ * able to change the pages.
  *
  * SET to STOP_COPY returns when the device has stopped; it prepares its state in
  * the background and poll tells. Devices therefore prepare at the same time.
@@ -165,7 +167,8 @@
  *  ENOTTY	the kernel does not know the feature, or the device lacks it
  *  EINVAL	GET where it is SET or the reverse, a structure shorter than here, or
  *		input that must be 0 is not
- *  E2BIG	bytes beyond the structure that the kernel knows are not 0
+ *  E2BIG	bytes beyond the structure that the kernel knows are not 0, or it is
+ *		longer than a page
  *  EFAULT	not the caller's memory
  *  EINTR	a fatal signal came while a transition was under way
  *
@@ -218,8 +221,8 @@ struct vfio_device_feature_migx_path {
  * and the last close of the device end it too; @fd then polls POLLERR|POLLHUP.
  *
  * Having called it is an opt-in: from then on such an arc fails with EBUSY and
- * changes nothing, rather than wait, unless a drain is open and done. How long to
- * wait is the client's to say.
+ * changes nothing, rather than wait, unless a drain is open and done; so does a SET
+ * with such an arc on its way. How long to wait is the client's to say.
  *
  * EBUSY if a drain is open already; EMFILE, ENFILE, ENOMEM; the driver's own errno.
  */
@@ -251,8 +254,9 @@ struct vfio_device_feature_migx_drain {
  * @count: errors since the device was opened, to know a new one
  * @reason: for people, with a terminating NUL
  *
- * Every SET of VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE that fails is one, and every
- * session that fails for good. What comes of an error, such as the SET that reports
+ * Every SET of VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE that fails is one (EMFILE for
+ * all that kept the fd from the caller), and every session that fails for good. What
+ * comes of an error, such as the SET that reports
  * again that the data was refused, keeps its reason and its offset.
  */
 struct vfio_device_feature_migx_last_error {

@@ -331,15 +331,13 @@ void migsim_track_on(struct migsim_dev *sim)
  */
 void migsim_track_again(struct migsim_dev *sim)
 {
-	bool on;
-
 	mutex_lock(&sim->memory_lock);
-	on = sim->memory.tracking;
-	if (on)
+	if (sim->memory.tracking) {
 		migsim_track_reset(sim, true);
-	mutex_unlock(&sim->memory_lock);
-	if (on)
+		/* Nobody may count the pages before that is known. */
 		vfio_mig_reinit(sim->mig);
+	}
+	mutex_unlock(&sim->memory_lock);
 }
 
 /**

@@ -10,8 +10,7 @@
  *				dirty, whether it runs
  *  migsim_faults.lock		the fault rules
  *
- * None of these is held across user memory. vfio_mig_kick() is called without
- * them.
+ * None of these is held across user memory.
  */
 #ifndef _MIGSIM_H
 #define _MIGSIM_H
