@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Run a command under the unmodified newest Debian 12 6.12 kernel in QEMU, with
-# the host's files below it, vfio, mdev and our modules loaded.
+# the host's files below it, vfio, mdev and our modules loaded. VM_KERNEL names
+# the image folder of another kernel, such as that of kasan-build.sh.
 
 # shellcheck source=tools/testing/vm/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -11,22 +12,24 @@
 VM_KIND=qemu VM_MEM=4G VM_TIMEOUT=300
 vm_options "$@"
 
-image=$("$VM_DIR/kernel.sh" image) || vm_die "no kernel"
-krel=$(basename "$(dirname "$image")")
+image=${VM_KERNEL:-$("$VM_DIR/kernel.sh" image)} || vm_die "no kernel"
+krel=$(basename "$image"/lib/modules/*)
+initrd=$(dirname "$image")/initramfs.cpio
 vm_job "$image" "$krel"
 
 # What the first kilobytes of user space need to reach the host's files.
 initramfs()
 {
-	local root=$VM_JOB/initramfs out=$VM_CACHE/debian/$krel/initramfs.cpio
-	local module file
+	local root=$VM_JOB/initramfs module file
 
-	[ -s "$out" ] && [ "$out" -nt "$0" ] && return
+	[ -s "$initrd" ] && [ "$initrd" -nt "$0" ] && [ "$initrd" -nt "$image" ] &&
+		return
 	mkdir -p "$root"/{bin,mods,proc,sys,dev,mnt}
 	cp /bin/busybox "$root/bin/"
 	for module in virtio_pci 9p 9pnet_virtio overlay virtio_rng; do
 		modprobe -d "$image" -S "$krel" --show-depends "$module"
 	done | awk '$1 == "insmod" { print $2 }' | awk '!seen[$0]++' > "$VM_JOB/mods"
+	: > "$root/mods/list"
 	while read -r file; do
 		module=$(basename "$file" .xz)
 		case $file in
@@ -58,8 +61,8 @@ initramfs()
 	exec /bin/busybox switch_root /mnt/root "$vm_job/guest.sh"
 	INIT
 	chmod +x "$root/init"
-	(cd "$root" && find . | cpio -o -H newc -R 0:0 --quiet) > "$out.$$" &&
-		mv "$out.$$" "$out"
+	(cd "$root" && find . | cpio -o -H newc -R 0:0 --quiet) > "$initrd.$$" &&
+		mv "$initrd.$$" "$initrd"
 	rm -rf "$root"
 }
 
@@ -115,5 +118,5 @@ vm_run qemu-system-x86_64 -machine q35 "${accel[@]}" -smp 2 -m "$VM_MEM" \
 	-virtfs "$fs,path=$VM_JOB,mount_tag=job" \
 	-virtfs "$fs,path=$VM_OUT,mount_tag=out" \
 	-kernel "$image/boot/vmlinuz-$krel" \
-	-initrd "$VM_CACHE/debian/$krel/initramfs.cpio" \
+	-initrd "$initrd" \
 	-append "console=ttyS0 vm_job=$VM_JOB $VM_CMDLINE ${VM_APPEND:-}"
