@@ -38,6 +38,7 @@ help:
 	@echo '  bench         figures, each against something else in the same run, into'
 	@echo '                build/bench.json; BENCH=qemu: on Debian'\''s kernel'
 	@echo '  check-uml     all tests on the newest kernel as User Mode Linux'
+	@echo '  check-kasan   all tests on the newest kernel with KASAN and lockdep'
 	@echo '  kunit         unit tests of the core, in User Mode Linux'
 	@echo '  graphs        write what the audit tool prints into Documentation/'
 	@echo '  clean         remove build/ (downloads stay in the cache,'
@@ -120,6 +121,10 @@ check-uml:
 .PHONY: kunit
 kunit:
 	@$(CHECK)/kunit.sh
+
+.PHONY: check-kasan
+check-kasan:
+	@$(CHECK)/check-kasan.sh
 
 .PHONY: check-mutants
 check-mutants:

@@ -12,6 +12,8 @@ TOP=$(cd "$CHECK_DIR/../../.." && pwd)
 BIN=$TOP/build/bin
 # uml.sh is the quick stand-in while developing; what counts is run.sh.
 RUN=${VM:-$TOP/tools/testing/vm/run.sh}
+# More options for the machines of run_tests.
+RUN_FLAGS=()
 SELFTESTS=$TOP/tools/testing/selftests/vfio/migration
 
 PASSED=0 FAILED=0 SKIPPED=0
@@ -98,7 +100,8 @@ run_tests()
 		done
 		[ ${#left[@]} -gt 0 ] || return 0
 		rc=0
-		VM_CONSOLE=console$machine.log "$RUN" -t $((60 + limit * ${#left[@]})) -o "$out" -- \
+		VM_CONSOLE=console$machine.log "$RUN" "${RUN_FLAGS[@]}" \
+			-t $((60 + limit * ${#left[@]})) -o "$out" -- \
 			"$CHECK_DIR/guest-tests.sh" "$machine" "$BIN" "$limit" \
 			"${left[@]}" || rc=$?
 		[ "$rc" -ne 0 ] || continue
@@ -229,7 +232,7 @@ run_kunit()
 	local dir=$1 rc=0 suite before=$NUMBER n
 	shift
 
-	"$RUN" -n -t 300 -o "$dir" -- "$CHECK_DIR/guest-kunit.sh" "$@" || rc=$?
+	"$RUN" -n -t "${KUNIT_TIMEOUT:-300}" -o "$dir" -- "$CHECK_DIR/guest-kunit.sh" "$@" || rc=$?
 	for suite in "$dir"/*.ktap; do
 		[ -e "$suite" ] || break
 		n=$NUMBER
