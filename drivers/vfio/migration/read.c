@@ -173,6 +173,7 @@ ssize_t vfio_mig_save_read(struct vfio_mig_session *session,
 
 	return done ?: -EFAULT;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_mig_save_read);
 
 /*
  * The buffers point at pages only, and at code and data of the kernel proper, so

@@ -232,6 +232,39 @@ void migt_expect_sessions(struct migt_fake *fake, unsigned int nr)
 			    "sessions");
 }
 
+static void migt_expect_section(struct migt_fake *fake, unsigned int i,
+				const struct migt_section *section,
+				const char *what)
+{
+	const struct migt_section *loaded = &fake->loaded[i];
+
+	KUNIT_EXPECT_EQ_MSG(fake->test, loaded->type, section->type, "%s", what);
+	KUNIT_EXPECT_EQ_MSG(fake->test, loaded->object, section->object, "%s",
+			    what);
+	KUNIT_EXPECT_EQ_MSG(fake->test, loaded->length, section->length, "%s",
+			    what);
+}
+
+/**
+ * migt_expect_loaded - see which sections the driver has got, and that they are right
+ * @fake: device that loads by default
+ * @sections: of the stream; those of unknown types are not for the driver
+ * @nr: how many of them the driver should have, from the first on
+ * @what: for people
+ */
+void migt_expect_loaded(struct migt_fake *fake,
+			const struct migt_section *sections, unsigned int nr,
+			const char *what)
+{
+	unsigned int i;
+
+	KUNIT_EXPECT_EQ_MSG(fake->test, fake->nr_loaded, nr, "%s", what);
+	KUNIT_EXPECT_EQ_MSG(fake->test, fake->corrupt, 0, "%s", what);
+	for (i = 0; i < min(nr, fake->nr_loaded); sections++)
+		if (sections->type < MIGT_TYPES)
+			migt_expect_section(fake, i++, sections, what);
+}
+
 static void migt_end(void *data)
 {
 	struct migt_fake *fake = data;

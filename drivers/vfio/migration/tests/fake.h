@@ -149,6 +149,9 @@ struct migt_fake *migt_new(struct kunit *test, unsigned int flags,
 void migt_forget(struct migt_fake *fake);
 void migt_settle(void);
 void migt_expect_sessions(struct migt_fake *fake, unsigned int nr);
+void migt_expect_loaded(struct migt_fake *fake,
+			const struct migt_section *sections, unsigned int nr,
+			const char *what);
 int migt_go(struct migt_fake *fake, u32 target);
 enum vfio_device_mig_state migt_state(struct migt_fake *fake);
 void migt_reset(struct migt_fake *fake);

@@ -95,6 +95,7 @@ static const struct migt_window {
 	{ "smallest", SZ_64K, SZ_64K, SZ_16K, MIGT_IN_PLACE },
 	{ "smallest_donating", SZ_64K, SZ_64K, SZ_16K, MIGT_DONATING },
 	{ "smallest_by_turns", SZ_64K, SZ_64K, SZ_16K, MIGT_BY_TURNS },
+	{ "smallest_then_donating", SZ_64K, SZ_64K, SZ_16K, MIGT_THEN_DONATING },
 	{ "odd", SZ_64K + 4097, SZ_64K + 4096, SZ_16K, MIGT_IN_PLACE },
 	{ "quarter", SZ_256K, SZ_256K, SZ_64K, MIGT_IN_PLACE },
 	{ "quarter_by_turns", SZ_256K, SZ_256K, SZ_64K, MIGT_BY_TURNS },
