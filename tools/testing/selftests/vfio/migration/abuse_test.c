@@ -2,11 +2,13 @@
 /*
  * What no client does. Nothing here has a result to be compared; the kernel must
  * stay silent (the runner fails on any warning), nothing may hang, and the device
- * must work afterwards. A4, A6, B1, B9.
+ * must work afterwards. A4, A6, A9 to A12, B1, B9.
  */
 #include <sys/ioctl.h>
 
 #include <libvfio_migration.h>
+
+#include "migsim_regs.h"
 
 #define NR_THREADS	4
 #define NR_STEPS	1500
@@ -35,6 +37,8 @@ FIXTURE_SETUP(abuse)
 	vfm_attr_set(self->dev, "state_size", 64 * 4096);
 	vfm_attr_set(self->dev, "window", 65536);
 	vfm_attr_set(self->dev, "dirty_rate", 1 << 20);
+	vfm_attr_set(self->dev, "drain", 1);
+	vfm_attr_set(self->dev, "stop_copy_back", 1);
 	vfm_open(self->dev);
 	vfm_save(self->dev, &self->stream, NULL);
 	vfm_reset(self->dev);
@@ -51,6 +55,8 @@ static void check_works(struct vfm_device *dev)
 	struct vfm_buf got = { 0 };
 	u64 hash;
 
+	/* Somebody may have opted in to drain. */
+	vfm_reopen(dev);
 	vfm_reset(dev);
 	vfm_assert_state(dev, VFM_RUNNING);
 	vfm_save(dev, &got, NULL);
@@ -77,7 +83,11 @@ static void garbage_feature(int fd, struct vfm_rng *rng)
 		VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
 		VFIO_DEVICE_FEATURE_MIG_DATA_SIZE,
 		VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2,
-		0xf000, 0xf001, 0xffff,
+		VFIO_DEVICE_FEATURE_MIGX_PATH,
+		VFIO_DEVICE_FEATURE_MIGX_DRAIN,
+		VFIO_DEVICE_FEATURE_MIGX_COPY_BACK,
+		VFIO_DEVICE_FEATURE_MIGX_LAST_ERROR,
+		0xffff,
 	};
 	union {
 		struct vfio_device_feature feature;
@@ -178,19 +188,61 @@ struct actor {
 	const struct vfm_buf *stream;
 	atomic_int *fds;
 	struct vfm_rng rng;
+	unsigned int acts;	/* how many of them there are */
 };
 
-static void act_set_state(struct actor *a, int i)
+static void keep_fd(struct actor *a, int i, int fd)
 {
-	int fd = -1, old;
+	int old = atomic_exchange(&a->fds[i], fd);
 
-	if (__vfm_set_state(a->dev, vfm_random_below(&a->rng, 9), &fd) ||
-	    fd < 0)
-		return;
-	old = atomic_exchange(&a->fds[i], fd);
 	if (old >= 0)
 		close(old);
 }
+
+static void act_set_state(struct actor *a, int i)
+{
+	int fd = -1;
+
+	if (!__vfm_set_state(a->dev, vfm_random_below(&a->rng, 9), &fd) &&
+	    fd >= 0)
+		keep_fd(a, i, fd);
+}
+
+static void act_ask(struct actor *a)
+{
+	struct vfio_device_feature_migx_last_error error;
+	struct vfio_device_feature_migx_path path;
+
+	__vfm_query_path(a->dev, vfm_random_below(&a->rng, 9),
+			 vfm_random_below(&a->rng, 9), &path);
+	__vfm_last_error(a->dev, &error);
+}
+
+static void act_extend(struct actor *a, int i)
+{
+	const u64 any = 0;
+	int fd;
+
+	switch (vfm_random_below(&a->rng, 4)) {
+	case 0:
+		if (!__vfm_begin_drain(a->dev, &fd))
+			keep_fd(a, i, fd);
+		break;
+	case 1:
+		__vfm_allow_copy_back(a->dev);
+		break;
+	case 2:
+		__vfm_ask_reinit(a->dev);
+		break;
+	case 3:
+		__vfm_bar_write(a->dev, MIGSIM_BAR_REGS, MIGSIM_REG_RECONFIG,
+				&any, sizeof(any));
+		break;
+	}
+}
+
+#define NR_PLAIN_ACTS	17
+#define NR_ACTS		19
 
 /* Everything that a session can be asked, by anybody, at any time. */
 static void act(struct actor *a)
@@ -203,7 +255,7 @@ static void act(struct actor *a)
 	u32 state;
 	size_t at;
 
-	switch (vfm_random_below(&a->rng, 16)) {
+	switch (vfm_random_below(&a->rng, a->acts)) {
 	case 0 ... 3:
 		act_set_state(a, i);
 		break;
@@ -242,6 +294,12 @@ static void act(struct actor *a)
 							      -1))
 			close(fd);
 		break;
+	case 16:
+		act_ask(a);
+		break;
+	default:
+		act_extend(a, i);
+		break;
 	}
 }
 
@@ -271,7 +329,7 @@ static long nudge(void *arg)
 	return 0;
 }
 
-TEST_F(abuse, threads)
+static void run_threads(FIXTURE_DATA(abuse) *self, unsigned int acts)
 {
 	struct nudge nudger = { .dev = self->dev };
 	struct vfm_thread thread[NR_THREADS + 1];
@@ -287,18 +345,30 @@ TEST_F(abuse, threads)
 			.stream = &self->stream,
 			.fds = fds,
 			.rng = vfm_rng(1000 + i),
+			.acts = acts,
 		};
 		vfm_thread_start(&thread[i], act_all, &actor[i]);
 	}
 	vfm_thread_start(&thread[NR_THREADS], nudge, &nudger);
 	for (i = 0; i < NR_THREADS; i++)
-		ASSERT_EQ(0, vfm_thread_join(&thread[i]));
+		VFIO_ASSERT_EQ(vfm_thread_join(&thread[i]), 0);
 	atomic_store(&nudger.stop, true);
 	vfm_thread_join(&thread[NR_THREADS]);
 	for (i = 0; i < NR_FDS; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	check_works(self->dev);
+}
+
+/* Apart from the others: whoever opted in to drain cannot stop the device at will. */
+TEST_F(abuse, threads)
+{
+	run_threads(self, NR_PLAIN_ACTS);
+}
+
+TEST_F(abuse, threads_extended)
+{
+	run_threads(self, NR_ACTS);
 }
 
 /* Opened, used a little and closed, again and again, by whatever state. */
