@@ -33,12 +33,12 @@ static int migt_do_fault(struct migt_fake *fake, const struct migt_fault *fault,
 	switch (fault->what) {
 	case MIGT_FAIL:
 	case MIGT_RESET_FAIL:
-		return vfio_mig_fail(mig, err, "fault of the test");
+		return vfio_mig_fail(mig, err, MIGT_REASON, err);
 	case MIGT_BREAK:
 	case MIGT_RESET_BREAK:
-		return vfio_mig_broken(mig, err, "fault of the test");
+		return vfio_mig_broken(mig, err, MIGT_REASON, err);
 	case MIGT_BREAK_ZERO:
-		vfio_mig_broken(mig, err, "fault of the test");
+		vfio_mig_broken(mig, err, MIGT_REASON, err);
 		return 0;
 	case MIGT_RESET:
 		KUNIT_EXPECT_TRUE(fake->test, vfio_mig_aborted(mig));

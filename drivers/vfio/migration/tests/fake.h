@@ -36,6 +36,9 @@
 #define MIGT_ERRNO	EXDEV
 #define MIGT_ERRNO2	ENXIO
 
+/* The reason that it gives. */
+#define MIGT_REASON	"fault of the test, errno %d"
+
 /**
  * enum migt_what - what an arc does instead of completing
  * @MIGT_FAIL: fail, with the device as it was

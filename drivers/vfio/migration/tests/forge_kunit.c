@@ -145,19 +145,27 @@ static size_t migt_forgery_at(const struct migt_image *image, int part)
 	return image->at[part];
 }
 
-/* The last byte of what has to be complete to be looked at. */
-static size_t migt_forgery_seen(const struct migt_image *image,
-				const struct migt_forgery *forgery)
+/* What has to be complete to be looked at: its header and its last byte. */
+static void migt_forgery_seen(const struct migt_image *image,
+			      const struct migt_forgery *forgery,
+			      struct migt_trial *trial)
 {
-	/* Which stream it is shows in the first section. */
-	if (forgery->part == MIGT_STREAM && forgery->error == -EPROTO)
-		return image->at[0] + 55;
-	if (forgery->part == MIGT_STREAM)
-		return 127;
-	if (forgery->part == MIGT_TOTALS)
-		return image->length - 1;
+	int part = forgery->part;
 
-	return image->at[forgery->part] + 55;
+	trial->error = forgery->error;
+	/* Which stream it is shows in the first section. */
+	if (part == MIGT_STREAM && forgery->error == -EPROTO)
+		part = 0;
+	if (part == MIGT_STREAM) {
+		trial->at = 0;
+		trial->seen = 127;
+	} else if (part == MIGT_TOTALS) {
+		trial->at = image->at[MIGT_LAST];
+		trial->seen = image->length - 1;
+	} else {
+		trial->at = image->at[part];
+		trial->seen = image->at[part] + 55;
+	}
 }
 
 static void migt_put(u8 *part, enum migt_field field, u64 value)
@@ -184,9 +192,8 @@ static void migt_forge_field(struct kunit *test)
 		 forgery->field, forgery->value);
 	migt_image_seal(image);
 	migt_trial_of(&trial, fake, image);
-	trial.error = forgery->error;
-	if (trial.error)
-		trial.seen = migt_forgery_seen(image, forgery);
+	if (forgery->error)
+		migt_forgery_seen(image, forgery, &trial);
 	trial.loaded = migt_trial_loaded(image, trial.seen);
 	migt_trial_run(&trial);
 }
@@ -222,6 +229,7 @@ static void migt_forge_renumbered(struct kunit *test)
 	migt_image_seal(image);
 	migt_trial_of(&trial, fake, image);
 	trial.error = -EPROTO;
+	trial.at = image->at[3];
 	trial.seen = image->length - 1;
 	trial.loaded = 2;
 	migt_trial_run(&trial);
@@ -279,6 +287,7 @@ static void migt_forge_content(struct kunit *test)
 	fake->load = migt_load_refuse;
 	migt_trial_of(&trial, fake, image);
 	trial.error = -EINVAL;
+	trial.at = image->at[1];
 	trial.seen = image->at[1] + 55;
 	trial.loaded = 1;
 	migt_trial_run(&trial);

@@ -8,19 +8,26 @@
  */
 #include "trial.h"
 
-/* The part of the stream, if it is cut up at every header and payload. */
+/**
+ * struct migt_part - a header or a payload
+ * @begin: where it begins
+ * @end: where the next one does
+ * @header: where its header begins
+ */
 struct migt_part {
 	size_t begin;
 	size_t end;
+	size_t header;
 };
 
 static void migt_part_of(const struct migt_image *image, unsigned int i,
 			 struct migt_part *part)
 {
 	if (!i) {
-		*part = (struct migt_part){ 0, 128 };
+		*part = (struct migt_part){ 0, 128, 0 };
 		return;
 	}
+	part->header = image->at[(i - 1) / 2];
 	part->begin = image->at[(i - 1) / 2];
 	part->end = part->begin + migt_image_section_size(image, (i - 1) / 2);
 	if (i % 2)
@@ -74,6 +81,7 @@ static void migt_stream_flipped(struct kunit *test)
 	migt_part_of(good, (uintptr_t)test->param_value - 1, &part);
 	migt_trial_of(&trial, fake, bad);
 	trial.loaded = migt_trial_loaded(good, part.end - 1);
+	trial.at = part.header;
 	for (byte = part.begin; byte < part.end; byte++) {
 		trial.error = byte < 8 ? -EILSEQ : -EBADMSG;
 		trial.seen = byte < 8 ? byte : part.end - 1;
@@ -94,6 +102,7 @@ static void migt_stream_cut(struct kunit *test)
 	for (length = 0; length < image->length; length++) {
 		trial.length = length;
 		trial.seen = length;
+		trial.at = length;
 		trial.loaded = migt_trial_loaded(image, length);
 		snprintf(trial.what, sizeof(trial.what), "cut at %zu", length);
 		migt_trial_run(&trial);
@@ -120,6 +129,7 @@ static void migt_stream_appended(struct kunit *test)
 
 	migt_trial_of(&trial, fake, image);
 	trial.error = -E2BIG;
+	trial.at = image->length;
 	for (i = 0; i < ARRAY_SIZE(extra); i++) {
 		trial.length = image->length + extra[i];
 		snprintf(trial.what, sizeof(trial.what), "%zu more", extra[i]);
@@ -172,12 +182,15 @@ static void migt_judge_order(struct migt_trial *trial,
 	trial->loaded = migt_trial_loaded(good, good->at[min(i, MIGT_END)]);
 	if (i == order->nr && i <= MIGT_END) {
 		trial->error = -ENODATA;
+		trial->at = bad->length;
 		trial->seen = bad->length;
 	} else if (i > MIGT_END) {
 		trial->error = -E2BIG;
+		trial->at = good->length;
 		trial->seen = good->length;
 	} else {
 		trial->error = -EPROTO;
+		trial->at = good->at[i];
 		trial->seen = good->at[i] + 55;
 	}
 }

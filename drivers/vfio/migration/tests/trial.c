@@ -130,6 +130,25 @@ static void migt_judge(const struct migt_trial *trial)
 	migt_expect_loaded(fake, migt_trial_sections, trial->loaded, trial->what);
 }
 
+/* The client can ask why, and where (A12). */
+static void migt_expect_error(const struct migt_trial *trial)
+{
+	struct migt_fake *fake = trial->fake;
+	struct kunit *test = fake->test;
+	struct vfio_mig_error error;
+
+	vfio_mig_last_error(fake->mig, &error);
+	KUNIT_EXPECT_EQ_MSG(test, error.err, trial->error, "%s", trial->what);
+	KUNIT_EXPECT_EQ_MSG(test, error.reason.offset, trial->at, "%s",
+			    trial->what);
+	KUNIT_EXPECT_EQ_MSG(test, error.from, VFIO_DEVICE_STATE_RESUMING, "%s",
+			    trial->what);
+	KUNIT_EXPECT_EQ_MSG(test, error.to, VFIO_DEVICE_STATE_STOP, "%s",
+			    trial->what);
+	KUNIT_EXPECT_GT_MSG(test, strlen(error.reason.text), 0, "%s",
+			    trial->what);
+}
+
 /**
  * migt_trial_run - load a stream, and see that what has to happen does
  * @trial: stream and expectations; the device is RUNNING before and after
@@ -144,6 +163,8 @@ void migt_trial_run(struct migt_trial *trial)
 	if (trial->seen < trial->length)
 		migt_write_bad(trial);
 	migt_judge(trial);
+	if (trial->error)
+		migt_expect_error(trial);
 	fake->resets = 0;
 	migt_reset(fake);
 	KUNIT_EXPECT_EQ_MSG(test, fake->resets, 1, "%s", trial->what);

@@ -17,6 +17,7 @@ extern const struct migt_section migt_trial_sections[MIGT_TRIAL_SECTIONS];
  * @error: it is refused with; 0 if it is accepted
  * @seen: bytes that are accepted before it is refused; the next one gives the error.
  *	Those that only their end gives away have their length here
+ * @at: where in the stream the fault begins, as LAST_ERROR has it
  * @loaded: sections of migt_trial_sections that the driver gets
  * @what: for people
  */
@@ -26,6 +27,7 @@ struct migt_trial {
 	size_t length;
 	int error;
 	size_t seen;
+	u64 at;
 	unsigned int loaded;
 	char what[64];
 };

@@ -59,6 +59,8 @@ static const void *migt_start_gen_params(struct kunit *test, const void *prev,
  * @nr_arcs: how many
  * @lost: the session that @from has is to end
  * @reset: a reset is to come
+ * @failed: the arc that is to fail, or from where to where there is no way
+ * @errors: there were before
  */
 struct migt_walk {
 	struct migt_fake *fake;
@@ -75,6 +77,8 @@ struct migt_walk {
 	unsigned int nr_arcs;
 	bool lost;
 	bool reset;
+	struct migt_arc failed;
+	u64 errors;
 };
 
 static int migt_model_fault(struct migt_walk *walk, enum migt_what what, int err)
@@ -143,7 +147,10 @@ static void migt_model(struct migt_walk *walk)
 	walk->lost = false;
 	walk->reset = false;
 	walk->state = walk->from;
+	walk->failed = (struct migt_arc){ walk->from, walk->to };
 	walk->ret = migt_model_path(walk, walk->to);
+	if (walk->nr_arcs)
+		walk->failed = walk->arcs[walk->nr_arcs - 1];
 	if (walk->ret < 0 && !walk->lost && !walk->reset &&
 	    walk->state != VFIO_DEVICE_STATE_ERROR)
 		migt_model_path(walk, walk->from);
@@ -207,6 +214,38 @@ static void migt_check_arcs(struct migt_walk *walk, const char *what)
 	KUNIT_EXPECT_EQ_MSG(fake->test, fake->resets, walk->reset, "%s", what);
 }
 
+static void migt_expected_reason(const struct migt_walk *walk, char *reason,
+				 size_t size)
+{
+	if (walk->ret == -EINVAL)
+		strscpy(reason, "there is no way", size);
+	else if (walk->ret == -ECANCELED)
+		strscpy(reason, "a reset came", size);
+	else
+		snprintf(reason, size, MIGT_REASON, -MIGT_ERRNO);
+}
+
+/* The client can ask what went wrong: once, and with what came first (A12). */
+static void migt_check_error(struct migt_walk *walk, const char *what)
+{
+	struct kunit *test = walk->fake->test;
+	struct vfio_mig_error error;
+	char reason[64];
+
+	vfio_mig_last_error(walk->fake->mig, &error);
+	KUNIT_EXPECT_EQ_MSG(test, error.count, walk->errors + (walk->ret < 0),
+			    "%s", what);
+	if (walk->ret >= 0)
+		return;
+	migt_expected_reason(walk, reason, sizeof(reason));
+	KUNIT_EXPECT_EQ_MSG(test, error.err, walk->ret, "%s", what);
+	KUNIT_EXPECT_EQ_MSG(test, error.from, walk->failed.from, "%s", what);
+	KUNIT_EXPECT_EQ_MSG(test, error.to, walk->failed.to, "%s", what);
+	KUNIT_EXPECT_EQ_MSG(test, error.reason.offset, VFIO_MIGX_NO_OFFSET,
+			    "%s", what);
+	KUNIT_EXPECT_STREQ_MSG(test, error.reason.text, reason, "%s", what);
+}
+
 /* Wherever it is, that is a state to go on from. */
 static void migt_check_goes_on(struct migt_walk *walk, const char *what)
 {
@@ -233,6 +272,7 @@ static void migt_check(struct migt_walk *walk, int ret, const char *what)
 	KUNIT_EXPECT_EQ_MSG(test, migt_state(walk->fake), walk->state, "%s",
 			    what);
 	migt_check_arcs(walk, what);
+	migt_check_error(walk, what);
 	migt_check_sessions(walk, what);
 	migt_check_goes_on(walk, what);
 }
@@ -241,6 +281,7 @@ static void migt_check(struct migt_walk *walk, int ret, const char *what)
 static void migt_try(struct migt_walk *walk)
 {
 	struct migt_fake *fake = walk->fake;
+	struct vfio_mig_error error;
 	char what[96];
 	int ret;
 
@@ -252,6 +293,8 @@ static void migt_try(struct migt_walk *walk)
 	migt_enter(walk, walk->from);
 	if (fake->file)
 		walk->start = get_file(fake->file);
+	vfio_mig_last_error(fake->mig, &error);
+	walk->errors = error.count;
 	memcpy(fake->faults, walk->faults, sizeof(fake->faults));
 	ret = migt_go(fake, walk->to);
 	migt_check(walk, ret, what);
