@@ -104,6 +104,47 @@ static const char *vfio_mig_default_reason(int err)
 	}
 }
 
+static const char *vfio_mig_reason_text(const struct vfio_mig_reason *reason,
+					int err)
+{
+	return reason->text[0] ? reason->text : vfio_mig_default_reason(err);
+}
+
+/* For the client; a session's lock may be held. */
+static void vfio_mig_note_error(struct vfio_mig *mig, int err,
+				unsigned int from, unsigned int to,
+				const struct vfio_mig_reason *reason)
+{
+	struct vfio_mig_error *error = &mig->error;
+	unsigned long flags;
+
+	spin_lock_irqsave(&mig->stats_lock, flags);
+	error->err = err;
+	error->from = from;
+	error->to = to;
+	error->count++;
+	error->reason.offset = reason->offset;
+	strscpy(error->reason.text, vfio_mig_reason_text(reason, err),
+		sizeof(error->reason.text));
+	spin_unlock_irqrestore(&mig->stats_lock, flags);
+}
+
+/* For the trace and the log. */
+static void vfio_mig_tell_error(struct vfio_mig *mig, int err,
+				unsigned int from, unsigned int to,
+				const struct vfio_mig_reason *reason)
+{
+	const char *text = vfio_mig_reason_text(reason, err);
+
+	trace_vfio_mig_error(mig->name, err, from, to, reason->offset, text);
+	/* No news for the administrator, and anybody's to cause. */
+	if (err == -EINTR || err == -ECANCELED)
+		return;
+	pr_warn_ratelimited("vfio-migration: %s: %s to %s: %s (%d)\n",
+			    mig->name, vfio_mig_state_name(from),
+			    vfio_mig_state_name(to), text, err);
+}
+
 /**
  * vfio_mig_record - note an error where the client finds it
  * @mig: device
@@ -118,26 +159,8 @@ static const char *vfio_mig_default_reason(int err)
 void vfio_mig_record(struct vfio_mig *mig, int err, unsigned int from,
 		     unsigned int to, const struct vfio_mig_reason *reason)
 {
-	const char *text = reason->text[0] ? reason->text :
-					     vfio_mig_default_reason(err);
-	struct vfio_mig_error *error = &mig->error;
-
-	spin_lock_irq(&mig->stats_lock);
-	error->err = err;
-	error->from = from;
-	error->to = to;
-	error->count++;
-	error->reason.offset = reason->offset;
-	strscpy(error->reason.text, text, sizeof(error->reason.text));
-	spin_unlock_irq(&mig->stats_lock);
-
-	trace_vfio_mig_error(mig->name, err, from, to, reason->offset, text);
-	/* No news for the administrator, and anybody's to cause. */
-	if (err == -EINTR || err == -ECANCELED)
-		return;
-	pr_warn_ratelimited("vfio-migration: %s: %s to %s: %s (%d)\n",
-			    mig->name, vfio_mig_state_name(from),
-			    vfio_mig_state_name(to), text, err);
+	vfio_mig_note_error(mig, err, from, to, reason);
+	vfio_mig_tell_error(mig, err, from, to, reason);
 }
 
 /**
@@ -182,25 +205,28 @@ int vfio_mig_session_fail(struct vfio_mig_session *session, int err,
 	struct vfio_mig *mig = session->mig;
 	enum vfio_device_mig_state state;
 	va_list args;
-	bool first;
+	bool told;
 
 	va_start(args, fmt);
 	vsnprintf(reason.text, sizeof(reason.text), fmt, args);
 	va_end(args);
 
 	spin_lock_irq(&session->lock);
-	first = !session->error;
-	if (first) {
+	/* Once it is over, it is nobody's error, least of all of the next opening. */
+	told = !session->error && !vfio_mig_ended(session);
+	/* Under the lock, so that whoever sees the error finds it there. */
+	if (told) {
+		state = vfio_mig_state(mig);
+		vfio_mig_note_error(mig, err, state, state, &reason);
+	}
+	if (!session->error) {
 		session->error = err;
 		session->reason = reason;
 	}
 	err = session->error;
 	spin_unlock_irq(&session->lock);
-	/* Once it is over, it is nobody's error, least of all of the next opening. */
-	if (first && !vfio_mig_ended(session)) {
-		state = vfio_mig_state(mig);
-		vfio_mig_record(mig, err, state, state, &reason);
-	}
+	if (told)
+		vfio_mig_tell_error(mig, err, state, state, &reason);
 	wake_up_all(&session->wait);
 
 	return err;
