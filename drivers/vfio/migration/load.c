@@ -197,6 +197,7 @@ static int vfio_mig_load_check(struct vfio_mig_session *session,
 	return 0;
 }
 
+/* Return: as load(), or -EAGAIN if the worker is called again. */
 static int vfio_mig_load_call(struct vfio_mig_session *session,
 			      struct vfio_mig_section *section)
 {
@@ -204,9 +205,8 @@ static int vfio_mig_load_call(struct vfio_mig_session *session,
 	struct vfio_mig *mig = session->mig;
 	int ret = -ENODEV;
 
-	/* As in vfio_mig_save_produce(). */
-	if (mutex_lock_killable(&mig->state_mutex))
-		return -EINTR;
+	if (!vfio_mig_session_trylock(session))
+		return -EAGAIN;
 	if (mig->session == session && !vfio_mig_ended(session)) {
 		vfio_mig_clear_reason(mig);
 		ret = mig->ops->load(mig, &source);
@@ -214,8 +214,10 @@ static int vfio_mig_load_call(struct vfio_mig_session *session,
 	if (ret == VFIO_MIG_IDLE && source.taken)
 		ret = vfio_mig_fail(mig, -EIO,
 				    "it wants it twice and took pages of it");
-	if (ret < 0)
+	if (ret < 0) {
 		strscpy(session->said, mig->reason.text, sizeof(session->said));
+		ret = vfio_mig_driver_errno(ret);
+	}
 	vfio_mig_unlock(mig);
 
 	return ret;
@@ -231,9 +233,8 @@ static int vfio_mig_load_driver(struct vfio_mig_session *session,
 	if (type >= session->mig->config.nr_types)
 		return VFIO_MIG_MORE;
 	ret = vfio_mig_load_call(session, section);
-	if (ret < 0 && !vfio_mig_ended(session))
-		return vfio_mig_session_fail(session, vfio_mig_driver_errno(ret),
-					     section->offset,
+	if (ret < 0 && ret != -EAGAIN && !vfio_mig_ended(session))
+		return vfio_mig_session_fail(session, ret, section->offset,
 					     "the driver refused section %llu: %s",
 					     le64_to_cpu(section->header.sequence),
 					     session->said);

@@ -362,7 +362,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_state);
 
 static int __init vfio_mig_init(void)
 {
-	vfio_mig_wq = alloc_workqueue("vfio-migration", WQ_UNBOUND, 0);
+	vfio_mig_wq = alloc_workqueue("vfio-migration", WQ_UNBOUND,
+				      max(2u, num_possible_cpus()));
 	if (!vfio_mig_wq)
 		return -ENOMEM;
 	vfio_mig_debugfs_init();

@@ -201,10 +201,11 @@ static ssize_t vfio_mig_write_header(struct vfio_mig_session *session,
 	return ret ?: n;
 }
 
-static struct page *vfio_mig_write_page(struct vfio_mig_session *session)
+/* The page of the payload's byte @at, which is new if nothing of it came yet. */
+static struct page *vfio_mig_write_page(struct vfio_mig_session *session,
+					size_t at)
 {
-	struct vfio_mig_section *section = session->load.section;
-	struct page **page = &section->pages[section->filled >> PAGE_SHIFT];
+	struct page **page = &session->load.section->pages[at >> PAGE_SHIFT];
 	struct mem_cgroup *old;
 
 	if (!*page) {
@@ -216,25 +217,45 @@ static struct page *vfio_mig_write_page(struct vfio_mig_session *session)
 	return *page;
 }
 
+/* Return: bytes copied; if there could be more, *err says why there are not. */
+static size_t vfio_mig_copy_payload(struct vfio_mig_session *session,
+				    struct iov_iter *from, int *err)
+{
+	struct vfio_mig_section *section = session->load.section;
+	size_t end = le32_to_cpu(section->header.length);
+	size_t at = section->filled, want, n;
+	struct page *page;
+
+	while (!*err && at < end && iov_iter_count(from)) {
+		page = vfio_mig_write_page(session, at);
+		if (!page) {
+			*err = -ENOMEM;
+			break;
+		}
+		want = min3(end - at, PAGE_SIZE - offset_in_page(at),
+			    iov_iter_count(from));
+		n = copy_page_from_iter(page, offset_in_page(at), want, from);
+		if (n < want)
+			*err = -EFAULT;
+		at += n;
+	}
+
+	return at - section->filled;
+}
+
 static ssize_t vfio_mig_write_payload(struct vfio_mig_session *session,
 				      struct iov_iter *from)
 {
 	struct vfio_mig_section *section = session->load.section;
-	size_t length = le32_to_cpu(section->header.length);
-	size_t offset = offset_in_page(section->filled);
-	size_t want = min_t(size_t, length - section->filled,
-			    PAGE_SIZE - offset);
-	struct page *page;
+	int ret, err = 0;
 	size_t n;
-	int ret;
 
-	page = vfio_mig_write_page(session);
-	if (!page)
-		return vfio_mig_session_fail(session, -ENOMEM, section->offset,
+	n = vfio_mig_copy_payload(session, from, &err);
+	if (!n && err == -ENOMEM)
+		return vfio_mig_session_fail(session, err, section->offset,
 					     "no memory");
-	n = copy_page_from_iter(page, offset, want, from);
 	if (!n)
-		return -EFAULT;
+		return err;
 	spin_lock_irq(&session->lock);
 	ret = vfio_mig_load_accepts(session);
 	if (ret > 0) {
@@ -247,7 +268,7 @@ static ssize_t vfio_mig_write_payload(struct vfio_mig_session *session,
 		iov_iter_revert(from, n);
 		return ret;
 	}
-	if (section->filled == length)
+	if (section->filled == le32_to_cpu(section->header.length))
 		vfio_mig_load_complete(session);
 
 	return n;

@@ -117,6 +117,8 @@ void vfio_mig_unlock(struct vfio_mig *mig)
 		spin_unlock_irqrestore(&mig->reset_lock, flags);
 	}
 	mutex_unlock(&mig->state_mutex);
+	if (mig->session)
+		vfio_mig_session_unlocked(mig->session);
 	spin_unlock_irqrestore(&mig->reset_lock, flags);
 }
 

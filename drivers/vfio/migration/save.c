@@ -224,6 +224,7 @@ static void vfio_mig_save_left(struct vfio_mig *mig,
 		mig->ops->precopy_info(mig, left);
 }
 
+/* Return: as save(), with errnos that user space may see. */
 static int vfio_mig_save_driver(struct vfio_mig_session *session)
 {
 	struct vfio_mig *mig = session->mig;
@@ -233,10 +234,11 @@ static int vfio_mig_save_driver(struct vfio_mig_session *session)
 	ret = mig->ops->save(mig, &session->save.sink);
 	if (ret == VFIO_MIG_DONE && vfio_mig_precopy(mig->state))
 		ret = vfio_mig_fail(mig, -EIO, "it is done too early");
-	if (ret < 0)
-		strscpy(session->said, mig->reason.text, sizeof(session->said));
+	if (ret >= 0)
+		return ret;
+	strscpy(session->said, mig->reason.text, sizeof(session->said));
 
-	return ret;
+	return vfio_mig_driver_errno(ret);
 }
 
 static int vfio_mig_save_call(struct vfio_mig_session *session,
@@ -262,21 +264,15 @@ static int vfio_mig_save_call(struct vfio_mig_session *session,
 	return ret;
 }
 
+/* Return: as save(), or -EAGAIN if the worker is called again, -ENODEV. */
 static int vfio_mig_save_produce(struct vfio_mig_session *session,
 				 struct vfio_mig_turn *turn)
 {
 	struct vfio_mig *mig = session->mig;
 	int ret = -ENODEV;
 
-	if (!mutex_trylock(&mig->state_mutex)) {
-		vfio_mig_wake(session);
-		/*
-		 * Nothing signals a kworker. Killable, as an arc may take longer
-		 * than the hung task detector allows.
-		 */
-		if (mutex_lock_killable(&mig->state_mutex))
-			return -EINTR;
-	}
+	if (!vfio_mig_session_trylock(session))
+		return -EAGAIN;
 	if (mig->session == session && !vfio_mig_ended(session))
 		ret = vfio_mig_save_call(session, turn);
 	vfio_mig_unlock(mig);
@@ -301,16 +297,16 @@ static bool vfio_mig_save_step(struct vfio_mig_session *session)
 	if (!vfio_mig_save_may(session))
 		return false;
 	ret = vfio_mig_save_produce(session, &turn);
+	if (ret == -EAGAIN)
+		return false;
 	if (ret == -ENODEV && vfio_mig_ended(session)) {
 		vfio_mig_sink_drop(session);
 		return false;
 	}
 	if (ret < 0) {
 		vfio_mig_sink_drop(session);
-		vfio_mig_session_fail(session, vfio_mig_driver_errno(ret),
-				      session->save.produced,
-				      "the driver failed with %d: %s", ret,
-				      session->said);
+		vfio_mig_session_fail(session, ret, session->save.produced,
+				      "the driver failed: %s", session->said);
 		return false;
 	}
 	err = vfio_mig_sink_queue(session, &turn);
@@ -333,10 +329,8 @@ static bool vfio_mig_save_step(struct vfio_mig_session *session)
  */
 void vfio_mig_save_work(struct vfio_mig_session *session)
 {
-	size_t ahead = min_t(size_t, session->window / 4, VFIO_MIG_WAKE_AHEAD);
-
 	while (vfio_mig_save_step(session)) {
-		if (READ_ONCE(session->save.queued) >= ahead)
+		if (READ_ONCE(session->save.queued) >= VFIO_MIG_WAKE_AHEAD)
 			vfio_mig_wake(session);
 		cond_resched();
 	}

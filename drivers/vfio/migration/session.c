@@ -4,6 +4,8 @@
  *
  * A session is a queue between a data fd and the driver. The driver's end is a
  * worker, which calls save() or load() under state_mutex, one section at a time.
+ * It waits for nothing, so that a few kworkers serve any number of sessions; they
+ * are as many as there are CPUs, as more would only take turns.
  * The other end is whoever holds the slot: one reader or writer at a time. The
  * owner of the slot copies from or to user memory, which may take for ever, with
  * no lock held; the worker and reset never wait for it.
@@ -204,6 +206,44 @@ void vfio_mig_session_work(struct vfio_mig_session *session)
 	kref_get(&session->ref);
 	if (!queue_work(vfio_mig_wq, &session->work))
 		kref_put(&session->ref, vfio_mig_session_release);
+}
+
+/**
+ * vfio_mig_session_trylock - take state_mutex for one callback
+ * @session: session, whose worker the caller is
+ *
+ * The worker does not wait for transitions, which may take long: few workers
+ * serve all devices.
+ *
+ * Return: true with state_mutex held, for vfio_mig_unlock(). Else who has it calls
+ * the worker again.
+ */
+bool vfio_mig_session_trylock(struct vfio_mig_session *session)
+{
+	struct mutex *state_mutex = &session->mig->state_mutex;
+
+	if (mutex_trylock(state_mutex))
+		return true;
+	set_bit(VFIO_MIG_DEFERRED, &session->flags);
+	/* Pairs with vfio_mig_session_unlocked(): one of the two sees the other. */
+	smp_mb__after_atomic();
+	if (!mutex_trylock(state_mutex))
+		return false;
+	clear_bit(VFIO_MIG_DEFERRED, &session->flags);
+
+	return true;
+}
+
+/**
+ * vfio_mig_session_unlocked - call the worker again that gave way
+ * @session: current session; reset_lock is held, and state_mutex was just dropped
+ */
+void vfio_mig_session_unlocked(struct vfio_mig_session *session)
+{
+	/* Pairs with vfio_mig_session_trylock(). */
+	smp_mb();
+	if (test_and_clear_bit(VFIO_MIG_DEFERRED, &session->flags))
+		vfio_mig_session_work(session);
 }
 
 /* The worker is done for now: readers, writers and RESUMING -> STOP may look. */

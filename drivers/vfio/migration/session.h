@@ -29,8 +29,8 @@ struct pipe_inode_info;
 #define VFIO_MIG_PRECOPY_AHEAD	SZ_1M
 
 /*
- * Bytes from which on a reader is woken while the worker goes on, if the window is
- * not small: waking costs as much as copying many pages.
+ * Bytes from which on a reader is woken while the worker goes on: waking costs as
+ * much as copying many pages. With a smaller window, it is woken when that is full.
  */
 #define VFIO_MIG_WAKE_AHEAD	SZ_1M
 
@@ -263,6 +263,8 @@ enum {
 	VFIO_MIG_KICKED,
 	/* Some process got the fd. */
 	VFIO_MIG_DELIVERED,
+	/* The worker gave way to a transition, which is to call it again. */
+	VFIO_MIG_DEFERRED,
 	/* The first pass began again, and the client was not told yet. */
 	VFIO_MIG_REINIT,
 	/* The first pass began again at some time. */
@@ -376,6 +378,8 @@ void vfio_mig_session_put(struct vfio_mig_session *session);
 void vfio_mig_session_end(struct vfio_mig_session *session);
 void vfio_mig_session_detach(struct vfio_mig *mig);
 void vfio_mig_session_work(struct vfio_mig_session *session);
+bool vfio_mig_session_trylock(struct vfio_mig_session *session);
+void vfio_mig_session_unlocked(struct vfio_mig_session *session);
 void vfio_mig_session_purge(struct vfio_mig_session *session);
 int vfio_mig_driver_errno(int err);
 int vfio_mig_slot_take(struct vfio_mig_session *session,
