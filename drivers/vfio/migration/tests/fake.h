@@ -216,6 +216,7 @@ __poll_t migt_poll(struct file *file);
 __poll_t migt_watch_begin(struct migt_watch *watch, struct file *file);
 void migt_watch_end(struct migt_watch *watch);
 void migt_expect_read(struct migt_fake *fake, ssize_t outcome, __poll_t events);
+void __user *migt_user_page(struct kunit *test);
 ssize_t migt_read_all(struct migt_fake *fake, void *to, size_t size);
 
 /**
@@ -238,5 +239,6 @@ struct migt_thread *migt_start(struct migt_fake *fake,
 int migt_join(struct migt_thread *thread);
 void migt_signal(struct migt_thread *thread);
 void migt_wait_asleep(struct migt_fake *fake, struct wait_queue_head *wait);
+void migt_wait_arcs(struct migt_fake *fake, unsigned int nr);
 
 #endif /* _VFIO_MIGRATION_TESTS_FAKE_H */

@@ -4,6 +4,8 @@
  *
  * Reads, writes and polls as the VFS does on behalf of a process.
  */
+#include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/uio.h>
 
 #include "fake.h"
@@ -253,4 +255,24 @@ ssize_t migt_read_all(struct migt_fake *fake, void *to, size_t size)
 	KUNIT_EXPECT_LT(fake->test, done, size);
 
 	return done;
+}
+
+/**
+ * migt_user_page - a page of user memory, with nothing behind it
+ * @test: whose thread gets it
+ *
+ * Return: the page.
+ */
+void __user *migt_user_page(struct kunit *test)
+{
+	unsigned long addr;
+
+	addr = kunit_vm_mmap(test, NULL, 0, 2 * PAGE_SIZE,
+			     PROT_READ | PROT_WRITE,
+			     MAP_ANONYMOUS | MAP_PRIVATE, 0);
+	KUNIT_ASSERT_NE(test, addr, 0);
+	KUNIT_ASSERT_LT(test, addr, TASK_SIZE);
+	KUNIT_ASSERT_EQ(test, vm_munmap(addr + PAGE_SIZE, PAGE_SIZE), 0);
+
+	return (void __user *)addr;
 }

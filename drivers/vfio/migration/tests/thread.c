@@ -86,6 +86,30 @@ void migt_signal(struct migt_thread *thread)
 	send_sig(SIGUSR1, thread->task, 1);
 }
 
+static bool migt_wait_until(bool (*over)(const void *what, unsigned int n),
+			    const void *what, unsigned int n)
+{
+	unsigned long us;
+
+	for (us = 0; us < MIGT_PATIENCE_MS * USEC_PER_MSEC; us += MIGT_NAP_US) {
+		if (over(what, n))
+			return true;
+		usleep_range(MIGT_NAP_US, 2 * MIGT_NAP_US);
+	}
+
+	return false;
+}
+
+static bool migt_has_sleeper(const void *wait, unsigned int n)
+{
+	return wq_has_sleeper((struct wait_queue_head *)wait);
+}
+
+static bool migt_has_arcs(const void *fake, unsigned int n)
+{
+	return READ_ONCE(((const struct migt_fake *)fake)->nr_arcs) >= n;
+}
+
 /**
  * migt_wait_asleep - wait until somebody waits
  * @fake: device
@@ -93,12 +117,19 @@ void migt_signal(struct migt_thread *thread)
  */
 void migt_wait_asleep(struct migt_fake *fake, struct wait_queue_head *wait)
 {
-	unsigned long us;
+	KUNIT_EXPECT_TRUE_MSG(fake->test,
+			      migt_wait_until(migt_has_sleeper, wait, 0),
+			      "nobody went to sleep");
+}
 
-	for (us = 0; us < MIGT_PATIENCE_MS * USEC_PER_MSEC; us += MIGT_NAP_US) {
-		if (wq_has_sleeper(wait))
-			return;
-		usleep_range(MIGT_NAP_US, 2 * MIGT_NAP_US);
-	}
-	KUNIT_FAIL(fake->test, "nobody went to sleep");
+/**
+ * migt_wait_arcs - wait until the driver was asked for some arcs
+ * @fake: device
+ * @nr: how many
+ */
+void migt_wait_arcs(struct migt_fake *fake, unsigned int nr)
+{
+	KUNIT_EXPECT_TRUE_MSG(fake->test,
+			      migt_wait_until(migt_has_arcs, fake, nr),
+			      "there was no arc %u", nr);
 }

@@ -144,8 +144,7 @@ static void migt_wait_signal(struct kunit *test)
 
 	thread = migt_asleep(fake, &sleep);
 	migt_signal(thread);
-	while (READ_ONCE(fake->nr_arcs) < 3)
-		cond_resched();
+	migt_wait_arcs(fake, 3);
 	migt_wait_asleep(fake, &fake->mig->wait);
 	KUNIT_EXPECT_EQ(test, vfio_mig_state(fake->mig),
 			VFIO_DEVICE_STATE_RUNNING_P2P);
