@@ -76,9 +76,10 @@ collect()
 
 	cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 	jq -s --arg machine "$machine" --arg cpu "$cpu" --arg cpus "$(nproc)" \
-		--arg commit "$(git describe --always --dirty 2>/dev/null)" '
+		--arg busy "$busy" --arg commit "$(git describe --always --dirty 2>/dev/null)" '
 		{ about: { environment: $machine, host_cpu: $cpu,
-			   host_cpus: ($cpus | tonumber), commit: $commit } } + add' \
+			   host_cpus: ($cpus | tonumber),
+			   host_busy_before: ($busy | tonumber), commit: $commit } } + add' \
 		"$out/figures" > "$1.new" && mv "$1.new" "$1"
 }
 
@@ -125,6 +126,9 @@ qemu) json=$top/build/bench-qemu.json ;;
 *) die "BENCH is uml or qemu" ;;
 esac
 $vm/deps.sh || exit 1
+# Percentage of the last minute in which something waited for a CPU.
+busy=$(sed -n 's/^some .*avg60=\([0-9.]*\).*/\1/p' /proc/pressure/cpu 2>/dev/null)
+busy=${busy:-0}
 rm -rf "$out/figures" "$json"
 mkdir -p "$out"
 build
@@ -137,6 +141,8 @@ notes "$json"
 printf '\nMeasured in %s. Ratios are ours to the other, medians of %s rounds by turns.\n\n' \
 	"$([ "$machine" = uml ] && echo "User Mode Linux" || echo "QEMU")" "$rounds"
 table "$json"
+[ "${busy%.*}" -lt 10 ] ||
+	echo "The machine was busy ($busy % of the minute before): look at best, and measure again."
 rows "$json" vs_qemu_mode form p2p_latency_us stop_latency_us save_latency_us \
 	ratio min max best ours other
 rows "$json" async_styles devices style gb_per_s cpu_s_per_gib \
