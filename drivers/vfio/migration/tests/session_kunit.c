@@ -94,22 +94,6 @@ static void migt_session_temporary_end(struct kunit *test)
 	migt_expect_read(fake, -ENOMSG, 0);
 }
 
-/* Whether there is something new, only save() can say: until then, wait. */
-static void migt_session_kicked(struct kunit *test)
-{
-	struct migt_script script = { 0, VFIO_MIG_IDLE };
-	struct migt_fake *fake;
-
-	fake = migt_scripted(test, &script, VFIO_DEVICE_STATE_PRE_COPY);
-	migt_expect_read(fake, -ENOMSG, 0);
-	mutex_lock(&fake->mig->state_mutex);
-	migt_kick(fake, 8, VFIO_MIG_IDLE);
-	migt_expect_read(fake, -EAGAIN, 0);
-	mutex_unlock(&fake->mig->state_mutex);
-	migt_settle();
-	KUNIT_EXPECT_EQ(test, migt_poll(fake->file), MIGT_IN);
-}
-
 /* IDLE is not the end while precopy_info() has something left (B8). */
 static void migt_session_slow_device(struct kunit *test)
 {
@@ -557,7 +541,6 @@ static void migt_session_reader_gone(struct kunit *test)
 
 static struct kunit_case migt_session_cases[] = {
 	KUNIT_CASE(migt_session_temporary_end),
-	KUNIT_CASE(migt_session_kicked),
 	KUNIT_CASE(migt_session_slow_device),
 	KUNIT_CASE(migt_session_permanent_end),
 	KUNIT_CASE(migt_session_empty),

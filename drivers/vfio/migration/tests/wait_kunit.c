@@ -4,7 +4,7 @@
  *
  * What ends the sleep of an arc, and that of RESUMING -> STOP for a driver that is
  * still loading: the condition, a reset, a signal; and where the device is then
- * (A5, A6, A7).
+ * (A5, A6, A7). And the worker, which waits for nothing.
  */
 #include "fake.h"
 #include "image.h"
@@ -31,6 +31,11 @@ static int migt_arc_sleeps(struct migt_fake *fake)
 		return vfio_mig_wait_us(fake->mig, 3600ULL * USEC_PER_SEC);
 
 	return vfio_mig_wait_event(fake->mig, READ_ONCE(sleep->go));
+}
+
+static int migt_go_p2p(struct migt_fake *fake)
+{
+	return migt_go(fake, VFIO_DEVICE_STATE_PRE_COPY_P2P);
 }
 
 static int migt_go_stop(struct migt_fake *fake)
@@ -152,6 +157,39 @@ static void migt_wait_signal(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, migt_join(thread), -EINTR);
 	KUNIT_EXPECT_EQ(test, migt_state(fake), VFIO_DEVICE_STATE_RUNNING);
 	KUNIT_EXPECT_EQ(test, fake->nr_arcs, 3);
+}
+
+/*
+ * Whether there is something new, only save() can say, which has to wait for the
+ * arc: until then, readers wait. The worker gives way, and is called again.
+ */
+static void migt_wait_worker(struct kunit *test)
+{
+	static const struct migt_section section = { 0, 0, 1, 8 };
+	struct migt_fake *fake = migt_new(test, MIGT_ALL, NULL);
+	struct migt_sleep sleep = { .in = 1 };
+	struct migt_thread *thread;
+
+	KUNIT_ASSERT_EQ(test, migt_go(fake, VFIO_DEVICE_STATE_PRE_COPY), 1);
+	migt_settle();
+	migt_expect_read(fake, -ENOMSG, 0);
+	migt_forget(fake);
+	fake->arc = migt_arc_sleeps;
+	fake->priv = &sleep;
+	thread = migt_start(fake, migt_go_p2p);
+	migt_wait_asleep(fake, &fake->mig->wait);
+	fake->sections = &section;
+	fake->nr_sections = 1;
+	vfio_mig_kick(fake->mig);
+	migt_expect_read(fake, -EAGAIN, 0);
+	migt_settle();
+	migt_expect_read(fake, -EAGAIN, 0);
+	KUNIT_EXPECT_EQ(test, fake->saves, 0);
+	WRITE_ONCE(sleep.go, true);
+	wake_up_all(&fake->mig->wait);
+	KUNIT_EXPECT_EQ(test, migt_join(thread), 0);
+	migt_settle();
+	migt_expect_read(fake, 64, EPOLLIN | EPOLLRDNORM);
 }
 
 static int migt_load_later(struct migt_fake *fake, struct vfio_mig_source *source)
@@ -329,6 +367,7 @@ static struct kunit_case migt_wait_cases[] = {
 	KUNIT_CASE(migt_wait_bus_reset),
 	KUNIT_CASE(migt_wait_time),
 	KUNIT_CASE(migt_wait_signal),
+	KUNIT_CASE(migt_wait_worker),
 	KUNIT_CASE(migt_wait_load),
 	KUNIT_CASE(migt_wait_load_signal),
 	KUNIT_CASE(migt_wait_load_reset),
