@@ -174,6 +174,10 @@ TEST_F(observe, arcs)
 	ASSERT_NE(NULL, strstr(show(self, "arcs"), "STOP STOP_COPY count=1 "));
 	ASSERT_NE(NULL, strstr(show(self, "arcs"), "STOP_COPY STOP count=1 "));
 	ASSERT_EQ(NULL, strstr(show(self, "arcs"), "RESUMING"));
+	/* One that fails was tried, too. */
+	vfm_fault_arc(self->dev, "arc_fail", VFM_STOP, VFM_STOP_COPY, 1, 1, EIO);
+	vfm_set_state_err(self->dev, VFM_STOP_COPY, EIO);
+	ASSERT_NE(NULL, strstr(show(self, "arcs"), "STOP STOP_COPY count=2 "));
 
 	/* A latency is found in the bucket that it belongs to. */
 	vfm_close(self->dev);

@@ -345,6 +345,28 @@ TEST_F(splice, temporary_end)
 	close(fd);
 }
 
+/* Nor are pages that a pipe holds filled again with what comes after them. */
+TEST_F(splice, kept_while_it_goes_on)
+{
+	ssize_t n, got, done;
+	int fd;
+
+	configure(self->dev, "state_size", 16 << 20);
+	fd = vfm_enter(self->dev, VFM_STOP_COPY);
+	n = do_splice(fd, self->pipe[1], 1 << 20, 0);
+	ASSERT_LT(4096, n);
+	vfm_buf_room(&self->got, n);
+	self->got.len = n;
+	vfm_drain(fd, &self->got, NULL);
+	close(fd);
+	for (done = 0; done < n; done += got) {
+		got = read(self->pipe[0], self->got.data + done, n - done);
+		ASSERT_LT(0, got);
+	}
+	vfm_reset(self->dev);
+	vfm_restore(self->dev, &self->got, NULL);
+}
+
 /* What of the stream is in a pipe when the device goes on and rewrites it. */
 TEST_F(splice, copy_on_write)
 {
