@@ -32,6 +32,8 @@ mutant()
 	local rc n=0
 	local -a words
 
+	# A test may load them anew.
+	export VM_MODULES=$1/modules
 	load "$1/modules" || { echo "noticed: does not load"; return; }
 	while read -ra words; do
 		n=$((n + 1))
