@@ -29,12 +29,12 @@ void vfio_mig_count_arc(struct vfio_mig *mig, unsigned int from,
 	unsigned int bucket = us ? ilog2(us) + 1 : 0;
 
 	lockdep_assert_held(&mig->state_mutex);
-	spin_lock_irq(&mig->stats_lock);
+	spin_lock(&mig->stats_lock);
 	times->count++;
 	times->total_us += us;
 	times->max_us = max(times->max_us, us);
 	times->buckets[min(bucket, VFIO_MIG_ARC_BUCKETS - 1)]++;
-	spin_unlock_irq(&mig->stats_lock);
+	spin_unlock(&mig->stats_lock);
 }
 
 static int state_show(struct seq_file *m, void *unused)
@@ -85,10 +85,10 @@ static int session_show(struct seq_file *m, void *unused)
 	struct vfio_mig_session *session;
 	unsigned long saving, resuming, resets;
 
-	spin_lock_irq(&mig->stats_lock);
+	spin_lock(&mig->stats_lock);
 	saving = mig->nr_sessions[true];
 	resuming = mig->nr_sessions[false];
-	spin_unlock_irq(&mig->stats_lock);
+	spin_unlock(&mig->stats_lock);
 	resets = READ_ONCE(mig->reset_count);
 
 	seq_printf(m, "saved:\t\t%lu\n", saving);
@@ -128,9 +128,9 @@ static int arcs_show(struct seq_file *m, void *unused)
 
 	for (from = 0; from < VFIO_MIG_NR_STATES; from++) {
 		for (to = 0; to < VFIO_MIG_NR_STATES; to++) {
-			spin_lock_irq(&mig->stats_lock);
+			spin_lock(&mig->stats_lock);
 			times = mig->arc_times[from][to];
-			spin_unlock_irq(&mig->stats_lock);
+			spin_unlock(&mig->stats_lock);
 			if (times.count)
 				vfio_mig_show_arc(m, from, to, &times);
 		}

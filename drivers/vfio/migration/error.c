@@ -116,9 +116,8 @@ static void vfio_mig_note_error(struct vfio_mig *mig, int err,
 				const struct vfio_mig_reason *reason)
 {
 	struct vfio_mig_error *error = &mig->error;
-	unsigned long flags;
 
-	spin_lock_irqsave(&mig->stats_lock, flags);
+	spin_lock(&mig->stats_lock);
 	error->err = err;
 	error->from = from;
 	error->to = to;
@@ -126,7 +125,7 @@ static void vfio_mig_note_error(struct vfio_mig *mig, int err,
 	error->reason.offset = reason->offset;
 	strscpy(error->reason.text, vfio_mig_reason_text(reason, err),
 		sizeof(error->reason.text));
-	spin_unlock_irqrestore(&mig->stats_lock, flags);
+	spin_unlock(&mig->stats_lock);
 }
 
 /* For the trace and the log. */
@@ -170,9 +169,9 @@ void vfio_mig_record(struct vfio_mig *mig, int err, unsigned int from,
  */
 void vfio_mig_last_error(struct vfio_mig *mig, struct vfio_mig_error *error)
 {
-	spin_lock_irq(&mig->stats_lock);
+	spin_lock(&mig->stats_lock);
 	*error = mig->error;
-	spin_unlock_irq(&mig->stats_lock);
+	spin_unlock(&mig->stats_lock);
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_mig_last_error);
 
@@ -182,10 +181,10 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_mig_last_error);
  */
 void vfio_mig_forget_error(struct vfio_mig *mig)
 {
-	spin_lock_irq(&mig->stats_lock);
+	spin_lock(&mig->stats_lock);
 	memset(&mig->error, 0, sizeof(mig->error));
 	mig->error.reason.offset = VFIO_MIGX_NO_OFFSET;
-	spin_unlock_irq(&mig->stats_lock);
+	spin_unlock(&mig->stats_lock);
 }
 
 /**
@@ -211,7 +210,7 @@ int vfio_mig_session_fail(struct vfio_mig_session *session, int err,
 	vsnprintf(reason.text, sizeof(reason.text), fmt, args);
 	va_end(args);
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	/* Once it is over, it is nobody's error, least of all of the next opening. */
 	told = !session->error && !vfio_mig_ended(session);
 	/* Under the lock, so that whoever sees the error finds it there. */
@@ -224,7 +223,7 @@ int vfio_mig_session_fail(struct vfio_mig_session *session, int err,
 		session->reason = reason;
 	}
 	err = session->error;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	if (told)
 		vfio_mig_tell_error(mig, err, state, state, &reason);
 	wake_up_all(&session->wait);
@@ -244,11 +243,11 @@ int vfio_mig_session_error(struct vfio_mig_session *session,
 {
 	int error;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	error = session->error;
 	if (error)
 		*reason = session->reason;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 
 	return error;
 }

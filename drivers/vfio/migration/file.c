@@ -127,9 +127,9 @@ static __poll_t vfio_mig_poll(struct file *file, poll_table *wait)
 	__poll_t mask;
 
 	poll_wait(file, &session->wait, wait);
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	mask = vfio_mig_poll_mask(session);
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 
 	return mask;
 }
@@ -154,10 +154,10 @@ static u32 vfio_mig_count_precopy(struct vfio_mig_session *session,
 	} else if (reinit) {
 		vfio_mig_save_reinit(session);
 	}
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	info->initial += session->save.unread_initial;
 	info->dirty += session->save.unread_later;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 
 	return reinit ? VFIO_PRECOPY_INFO_REINIT : 0;
 }
@@ -216,9 +216,9 @@ static long vfio_mig_ioctl_fionread(struct vfio_mig_session *session,
 {
 	size_t queued;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	queued = vfio_mig_ended(session) ? 0 : session->save.queued;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 
 	return put_user((int)min_t(size_t, queued, INT_MAX), arg);
 }

@@ -65,9 +65,9 @@ void vfio_mig_load_purge(struct vfio_mig_session *session)
 	struct vfio_mig_section *section;
 
 	do {
-		spin_lock_irq(&session->lock);
+		spin_lock(&session->lock);
 		section = vfio_mig_load_pop(&session->load);
-		spin_unlock_irq(&session->lock);
+		spin_unlock(&session->lock);
 		vfio_mig_section_free(section);
 		cond_resched();
 	} while (section);
@@ -170,12 +170,12 @@ vfio_mig_load_first(struct vfio_mig_session *session)
 {
 	struct vfio_mig_section *section = NULL;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	if (!vfio_mig_ended(session) && !session->error)
 		section = list_first_entry_or_null(&session->load.sections,
 						   struct vfio_mig_section,
 						   node);
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 
 	return section;
 }
@@ -250,9 +250,9 @@ static int vfio_mig_load_end(struct vfio_mig_session *session,
 				 page_address(section->pages[0]));
 	if (ret)
 		return ret;
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	session->load.complete = true;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 
 	return VFIO_MIG_MORE;
 }
@@ -277,10 +277,10 @@ static void vfio_mig_load_consumed(struct vfio_mig_session *session)
 	struct vfio_mig_section *section;
 	bool wake;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	section = vfio_mig_load_pop(load);
 	wake = load->pages << PAGE_SHIFT <= session->window / 2;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	load->nr_loaded++;
 	load->bytes += le32_to_cpu(section->header.length);
 	vfio_mig_section_free(section);
@@ -308,10 +308,10 @@ static bool vfio_mig_load_drained(struct vfio_mig_session *session)
 {
 	bool drained;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	drained = vfio_mig_ended(session) || session->error ||
 		  list_empty(&session->load.sections);
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 
 	return drained;
 }
@@ -319,9 +319,9 @@ static bool vfio_mig_load_drained(struct vfio_mig_session *session)
 static void vfio_mig_load_set_ending(struct vfio_mig_session *session,
 				     bool ending)
 {
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	session->load.ending = ending;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	if (!ending)
 		vfio_mig_wake(session);
 }
@@ -349,10 +349,10 @@ static int vfio_mig_load_verdict(struct vfio_mig_session *session)
 	u64 accepted;
 	bool cut;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	cut = !session->error && !session->load.complete;
 	accepted = session->load.accepted;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	if (cut)
 		vfio_mig_session_fail(session, -ENODATA, accepted,
 				      "it ends before its end section");

@@ -138,10 +138,10 @@ int vfio_mig_data_size(struct vfio_mig *mig, unsigned long *length)
 	bytes = mig->ops->data_size(mig);
 	session = mig->session;
 	if (session && session->saving && !vfio_mig_ended(session)) {
-		spin_lock_irq(&session->lock);
+		spin_lock(&session->lock);
 		bytes += session->save.unread_initial +
 			 session->save.unread_later;
-		spin_unlock_irq(&session->lock);
+		spin_unlock(&session->lock);
 	}
 	*length = bytes + vfio_mig_framing(bytes);
 	vfio_mig_unlock(mig);

@@ -11,6 +11,8 @@
  *
  *  vfio_mig.stats_lock		what is only told to people; innermost
  *
+ * Only (3) is taken in interrupts, by vfio_mig_kick() and its like.
+ *
  * mmap_lock is never taken inside any of them: user memory is only touched with
  * no lock held, by whoever owns the session's slot. memory_lock is not taken
  * inside (2) and (3); a driver may take it for reading inside (1). Since reset

@@ -48,11 +48,11 @@ static unsigned int vfio_mig_claim(struct vfio_mig_session *session)
 	struct vfio_mig_save *save = &session->save;
 	unsigned int claimed = 0;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	if (!vfio_mig_ended(session))
 		claimed = min(save->tail - save->head, VFIO_MIG_CLAIM);
 	save->claimed = claimed;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 
 	return claimed;
 }
@@ -104,7 +104,7 @@ static void vfio_mig_consume(struct vfio_mig_session *session, size_t n)
 	bool work;
 	size_t m;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	for (; n; n -= m) {
 		chunk = vfio_mig_chunk_at(save, save->head);
 		m = min_t(size_t, n, chunk->length);
@@ -115,7 +115,7 @@ static void vfio_mig_consume(struct vfio_mig_session *session, size_t n)
 	work = save->stalled && vfio_mig_save_low(session);
 	if (work)
 		save->stalled = false;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 
 	while (nr)
 		put_page(pages[--nr]);

@@ -87,10 +87,10 @@ static int vfio_mig_check_magic(struct vfio_mig_session *session)
 static void vfio_mig_load_stage(struct vfio_mig_session *session,
 				enum vfio_mig_stage stage)
 {
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	session->load.stage = stage;
 	session->load.filled = 0;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 }
 
 /* A section with a verified header: its pages count from here on. */
@@ -108,13 +108,13 @@ static int vfio_mig_load_begin(struct vfio_mig_session *session)
 					     "no memory");
 	section->header = load->header.section;
 	section->offset = load->header_at;
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	load->section = section;
 	load->pages += vfio_mig_section_pages(section);
 	load->sequence++;
 	load->stage = VFIO_MIG_STAGE_PAYLOAD;
 	load->filled = 0;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 
 	return 0;
 }
@@ -126,11 +126,11 @@ static void vfio_mig_load_complete(struct vfio_mig_session *session)
 	struct vfio_mig_section *section = load->section;
 	bool end = le32_to_cpu(section->header.type) == VFIO_MIG_SECTION_END;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	list_add_tail(&section->node, &load->sections);
 	load->section = NULL;
 	load->stage = end ? VFIO_MIG_STAGE_END : VFIO_MIG_STAGE_SECTION;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	vfio_mig_session_work(session);
 }
 
@@ -175,7 +175,7 @@ static ssize_t vfio_mig_write_header(struct vfio_mig_session *session,
 	n = copy_from_iter((u8 *)&load->header + load->filled, want, from);
 	if (!n)
 		return -EFAULT;
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	ret = vfio_mig_load_accepts(session);
 	if (ret > 0) {
 		if (!load->filled)
@@ -183,7 +183,7 @@ static ssize_t vfio_mig_write_header(struct vfio_mig_session *session,
 		load->filled += n;
 		load->accepted += n;
 	}
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	if (ret <= 0) {
 		iov_iter_revert(from, n);
 		return ret;
@@ -256,14 +256,14 @@ static ssize_t vfio_mig_write_payload(struct vfio_mig_session *session,
 					     "no memory");
 	if (!n)
 		return err;
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	ret = vfio_mig_load_accepts(session);
 	if (ret > 0) {
 		section->filled += n;
 		session->load.queued += n;
 		session->load.accepted += n;
 	}
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	if (ret <= 0) {
 		iov_iter_revert(from, n);
 		return ret;
@@ -278,10 +278,10 @@ static bool vfio_mig_write_more(struct vfio_mig_session *session)
 {
 	bool more;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	more = vfio_mig_load_accepts(session) != -EAGAIN &&
 	       vfio_mig_load_room(session);
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 
 	return more;
 }

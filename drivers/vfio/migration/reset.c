@@ -69,6 +69,8 @@ static bool vfio_mig_run_reset(struct vfio_mig *mig)
 	bool due;
 
 	lockdep_assert_held(&mig->state_mutex);
+	if (!READ_ONCE(mig->reset_pending))
+		return false;
 	spin_lock_irqsave(&mig->reset_lock, flags);
 	due = vfio_mig_reset_due(mig);
 	if (due)

@@ -54,10 +54,10 @@ void vfio_mig_save_recycle(struct vfio_mig_session *session, struct page *page)
 		put_page(page);
 		return;
 	}
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	list_add(&page->lru, &session->save.spare);
 	session->save.nr_spare++;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 }
 
 /**
@@ -94,7 +94,7 @@ static struct page *vfio_mig_save_pop_any(struct vfio_mig_session *session)
 	struct vfio_mig_save *save = &session->save;
 	struct page *page = NULL;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	if (save->head != save->tail) {
 		page = vfio_mig_save_pop(save);
 	} else if (!list_empty(&save->spare)) {
@@ -104,7 +104,7 @@ static struct page *vfio_mig_save_pop_any(struct vfio_mig_session *session)
 	} else {
 		swap(page, save->header_page);
 	}
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 
 	return page;
 }
@@ -160,19 +160,21 @@ bool vfio_mig_save_room(const struct vfio_mig_session *session)
  * @session: saving session, locked
  *
  * Not for one section at a time: waking costs more than a section. A reader never
- * waits for a worker that is not woken, since half of the window is left to read.
+ * waits for a worker that is not woken, since then there is something left to read.
  *
  * Return: true if so.
  */
 bool vfio_mig_save_low(const struct vfio_mig_session *session)
 {
 	const struct vfio_mig_save *save = &session->save;
+	size_t free = session->window - (save->pages << PAGE_SHIFT);
 
 	if (!save->stop_copy && save->queued > VFIO_MIG_PRECOPY_AHEAD / 2)
 		return false;
 
 	return vfio_mig_save_room(session) &&
-	       save->pages << PAGE_SHIFT <= session->window / 2;
+	       free >= max(session->window / 2,
+			   min_t(size_t, session->window, VFIO_MIG_REFILL));
 }
 
 /* Return: whether the driver is to be called. */
@@ -182,7 +184,7 @@ static bool vfio_mig_save_may(struct vfio_mig_session *session)
 	bool may, stalls = false;
 
 	vfio_mig_sink_start(session);
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	may = !vfio_mig_ended(session) && !session->error && !save->done;
 	if (may) {
 		may = vfio_mig_save_room(session);
@@ -192,7 +194,7 @@ static bool vfio_mig_save_may(struct vfio_mig_session *session)
 	}
 	if (may)
 		save->idle = false;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	if (stalls)
 		vfio_mig_session_trace(session, VFIO_MIG_TRACE_NO_ROOM);
 
@@ -208,12 +210,12 @@ static void vfio_mig_save_account(struct vfio_mig_session *session,
 	if (!bytes)
 		return;
 	bytes += sizeof(struct vfio_mig_section_header);
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	if (initial)
 		session->save.unread_initial += bytes;
 	else
 		session->save.unread_later += bytes;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 }
 
 static void vfio_mig_save_left(struct vfio_mig *mig,
@@ -283,9 +285,9 @@ static int vfio_mig_save_produce(struct vfio_mig_session *session,
 static void vfio_mig_save_set_idle(struct vfio_mig_session *session,
 				   const struct vfio_mig_turn *turn)
 {
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	session->save.idle = session->save.backs == turn->backs;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 }
 
 /* One section. Return: whether to go on. */
@@ -342,9 +344,9 @@ void vfio_mig_save_work(struct vfio_mig_session *session)
  */
 void vfio_mig_save_stop_copy(struct vfio_mig_session *session)
 {
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	session->save.stop_copy = true;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	wake_up_all(&session->wait);
 	vfio_mig_session_work(session);
 }
@@ -388,14 +390,14 @@ int vfio_mig_save_withdraw_end(struct vfio_mig_session *session)
 	struct page *page = NULL;
 	bool given;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	given = save->end_given ||
 		(save->done && save->tail - save->head <= save->claimed);
 	if (!given) {
 		save->backs++;
 		page = vfio_mig_save_pop_end(session);
 	}
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	if (page)
 		put_page(page);
 
@@ -409,10 +411,10 @@ int vfio_mig_save_withdraw_end(struct vfio_mig_session *session)
  */
 void vfio_mig_save_copy_back(struct vfio_mig_session *session)
 {
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	session->save.stop_copy = false;
 	session->save.idle = false;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	vfio_mig_session_work(session);
 }
 
@@ -439,10 +441,10 @@ void vfio_mig_save_reinit(struct vfio_mig_session *session)
 {
 	struct vfio_mig_save *save = &session->save;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	save->reinits++;
 	save->initial_until = save->tail;
 	save->unread_initial += save->unread_later;
 	save->unread_later = 0;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 }

@@ -108,9 +108,9 @@ struct vfio_mig_session *vfio_mig_session_open(struct vfio_mig *mig,
 		goto err_put;
 	}
 	session->file = file;
-	spin_lock_irq(&mig->stats_lock);
+	spin_lock(&mig->stats_lock);
 	mig->nr_sessions[saving]++;
-	spin_unlock_irq(&mig->stats_lock);
+	spin_unlock(&mig->stats_lock);
 	vfio_mig_session_trace(session, VFIO_MIG_TRACE_OPENED);
 
 	return session;
@@ -169,10 +169,10 @@ void vfio_mig_session_purge(struct vfio_mig_session *session)
 
 	if (!vfio_mig_ended(session))
 		return;
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	mine = !session->slot && !session->working;
 	/* Nobody takes the slot or starts work of a session that is over. */
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	if (!mine)
 		return;
 	if (session->saving)
@@ -249,9 +249,9 @@ void vfio_mig_session_unlocked(struct vfio_mig_session *session)
 /* The worker is done for now: readers, writers and RESUMING -> STOP may look. */
 static void vfio_mig_session_idle(struct vfio_mig_session *session)
 {
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	session->working = false;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	wake_up_all(&session->wait);
 	vfio_mig_session_purge(session);
 }
@@ -263,10 +263,10 @@ static void vfio_mig_session_func(struct work_struct *work)
 	struct mem_cgroup *old;
 	bool go;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	go = !vfio_mig_ended(session);
 	session->working = go;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 
 	if (go) {
 		old = set_active_memcg(session->memcg);
@@ -334,7 +334,7 @@ void vfio_mig_session_count(struct vfio_mig_session *session,
 	const struct vfio_mig_load *load = &session->load;
 	unsigned long pages;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	pages = session->saving ? vfio_mig_save_held(session) : load->pages;
 	counts->held = pages << PAGE_SHIFT;
 	counts->queued = session->saving ? save->queued : load->queued;
@@ -343,7 +343,7 @@ void vfio_mig_session_count(struct vfio_mig_session *session,
 	counts->worker_stalls = session->worker_stalls;
 	counts->client_stalls = session->client_stalls;
 	counts->error = session->error;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 }
 
 /**
@@ -393,20 +393,20 @@ static bool vfio_mig_slot_try(struct vfio_mig_session *session,
 			      int (*ready)(struct vfio_mig_session *session),
 			      int *result)
 {
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	*result = ready(session);
 	if (*result > 0)
 		session->slot = true;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 
 	return *result != -EAGAIN;
 }
 
 static void vfio_mig_client_stalls(struct vfio_mig_session *session)
 {
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	session->client_stalls++;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	vfio_mig_session_trace(session, session->saving ?
 			       VFIO_MIG_TRACE_NO_DATA : VFIO_MIG_TRACE_NO_ROOM);
 }
@@ -447,9 +447,9 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_mig_slot_take);
  */
 void vfio_mig_slot_release(struct vfio_mig_session *session)
 {
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	session->slot = false;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	vfio_mig_wake(session);
 	vfio_mig_session_purge(session);
 }

@@ -40,7 +40,7 @@ struct pipe_inode_info;
  * struct vfio_mig_chunk - some bytes of the stream in a page
  * @page: holds them; the chunk has a reference
  * @offset: of the first byte not read yet
- * @length: bytes not read yet
+ * @length: bytes not read yet, at most a page
  * @payload: the page counts against the window
  * @donated: the page is the driver's, not to be used again
  * @initial: belongs to the first pass of PRE_COPY
@@ -48,10 +48,10 @@ struct pipe_inode_info;
 struct vfio_mig_chunk {
 	struct page *page;
 	u32 offset;
-	u32 length;
-	bool payload;
-	bool donated;
-	bool initial;
+	u32 length : 24;
+	u32 payload : 1;
+	u32 donated : 1;
+	u32 initial : 1;
 };
 
 /* The end section is one chunk. */
@@ -60,6 +60,9 @@ struct vfio_mig_chunk {
 
 /* A section's header and its payload. */
 #define VFIO_MIG_SINK_CHUNKS	(1 + VFIO_MIG_SECTION_PAGES)
+
+/* A worker that stopped for lack of room is not called for less, but to refill. */
+#define VFIO_MIG_REFILL		SZ_256K
 
 /* Chunks that a reader has in hand at a time. */
 #define VFIO_MIG_CLAIM		VFIO_MIG_SINK_CHUNKS

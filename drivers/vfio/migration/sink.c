@@ -78,13 +78,13 @@ static struct page *vfio_mig_sink_spare(struct vfio_mig_session *session)
 
 	if (!READ_ONCE(save->nr_spare))
 		return NULL;
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	if (!list_empty(&save->spare)) {
 		page = list_first_entry(&save->spare, struct page, lru);
 		list_del(&page->lru);
 		save->nr_spare--;
 	}
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 
 	return page;
 }
@@ -255,10 +255,10 @@ static int vfio_mig_queue_stream_header(struct vfio_mig_session *session)
 		return -ENOMEM;
 	vfio_mig_fill_stream_header(header, &session->mig->config,
 				    save->stream_id);
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	save->unread_initial += sizeof(*header);
 	vfio_mig_append(save, &chunk);
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	save->started = true;
 
 	return 0;
@@ -326,12 +326,12 @@ int vfio_mig_sink_queue(struct vfio_mig_session *session,
 	save->sections++;
 	save->bytes += sink->length;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	/* A reinit since then has had its bytes counted as the new pass's. */
 	chunk.initial = turn->initial || save->reinits != turn->reinits;
 	vfio_mig_append(save, &chunk);
 	vfio_mig_append_payload(save, chunk.initial);
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	vfio_mig_sink_drop(session);
 
 	return 0;
@@ -378,14 +378,14 @@ int vfio_mig_sink_queue_end(struct vfio_mig_session *session,
 	vfio_mig_fill_section_header(&last->header);
 
 	static_assert(sizeof(*last) == VFIO_MIG_END_LENGTH);
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	gone_back = save->backs != turn->backs;
 	if (!gone_back) {
 		save->unread_later += sizeof(*last);
 		vfio_mig_append(save, &chunk);
 		save->done = true;
 	}
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	if (gone_back)
 		put_page(chunk.page);
 

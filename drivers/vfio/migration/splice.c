@@ -27,10 +27,10 @@ static int vfio_mig_splice_outcome(struct vfio_mig_session *session)
 {
 	int outcome;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	outcome = session->saving ? vfio_mig_save_ready(session) :
 				    vfio_mig_load_ready(session);
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 
 	return outcome;
 }

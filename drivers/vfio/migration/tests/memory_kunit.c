@@ -74,9 +74,9 @@ static int migt_save_endless(struct migt_fake *fake, struct vfio_mig_sink *sink)
 	struct migt_filler *filler = fake->priv;
 	size_t held;
 
-	spin_lock_irq(&session->lock);
+	spin_lock(&session->lock);
 	held = session->save.pages << PAGE_SHIFT;
-	spin_unlock_irq(&session->lock);
+	spin_unlock(&session->lock);
 	if (held + vfio_mig_sink_room(sink) > session->window)
 		filler->beyond++;
 	while (vfio_mig_sink_room(sink))
