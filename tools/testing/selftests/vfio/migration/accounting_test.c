@@ -60,6 +60,10 @@ TEST_F(accounting, precopy_info)
 	ASSERT_EQ(-1, ioctl(fd, VFIO_MIG_GET_PRECOPY_INFO, NULL));
 	ASSERT_EQ(EFAULT, errno);
 
+	/* What was made into sections counts with their headers. */
+	VFM_WAIT(vfm_fionread(fd) > VFM_SMALL_STATE);
+	ASSERT_EQ(0, __vfm_precopy_info(fd, &info));
+
 	/* It falls with what is read, and both are 0 at ENOMSG, only then. */
 	last = info.initial_bytes + info.dirty_bytes;
 	while (vfm_read(fd, self->page, sizeof(self->page)) > 0) {
