@@ -124,8 +124,8 @@ enum vfio_mig_trace_event {
  * @last_id: number of the last one
  * @done: the device has finished its work
  * @ending: the fd was closed; whoever holds state_mutex is to end the drain
- * @opted: the client has asked for one since the device was opened. Under
- *	state_mutex
+ * @opted: the client has got one since the device was opened. Set by any thread,
+ *	with no lock
  */
 struct vfio_mig_drain {
 	wait_queue_head_t wait;
