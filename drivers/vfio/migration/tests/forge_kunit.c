@@ -161,6 +161,7 @@ static void migt_forgery_seen(const struct migt_image *image,
 		trial->seen = 127;
 	} else if (part == MIGT_TOTALS) {
 		trial->at = image->at[MIGT_LAST];
+		trial->late = true;
 		trial->seen = image->length - 1;
 	} else {
 		trial->at = image->at[part];
@@ -230,6 +231,7 @@ static void migt_forge_renumbered(struct kunit *test)
 	migt_trial_of(&trial, fake, image);
 	trial.error = -EPROTO;
 	trial.at = image->at[3];
+	trial.late = true;
 	trial.seen = image->length - 1;
 	trial.loaded = 2;
 	migt_trial_run(&trial);
@@ -288,6 +290,7 @@ static void migt_forge_content(struct kunit *test)
 	migt_trial_of(&trial, fake, image);
 	trial.error = -EINVAL;
 	trial.at = image->at[1];
+	trial.late = true;
 	trial.seen = image->at[1] + 55;
 	trial.loaded = 1;
 	migt_trial_run(&trial);

@@ -149,7 +149,8 @@ void migt_write_split(struct migt_fake *fake, struct rnd_state *rnd,
 		ret = migt_io_split(fake->file, rnd, (void *)from, length);
 		if (ret == -EAGAIN) {
 			migt_settle();
-			continue;
+			ret = migt_io_split(fake->file, rnd, (void *)from,
+					    length);
 		}
 		KUNIT_ASSERT_GT(fake->test, ret, 0);
 		from += ret;

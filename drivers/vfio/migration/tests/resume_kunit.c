@@ -345,7 +345,7 @@ static const void *migt_seed_gen_params(struct kunit *test, const void *prev,
 {
 	uintptr_t seed = (uintptr_t)prev + 1;
 
-	if (seed > 16)
+	if (seed > 5)
 		return NULL;
 	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "seed_%zu", seed);
 

@@ -291,6 +291,50 @@ static void migt_sink_failed(struct kunit *test)
 	}
 }
 
+/*
+ * A page that the device keeps no reference to is the core's to free, but never one
+ * to fill: it is not known what kind of page it is.
+ */
+static int migt_save_given_away(struct migt_fake *fake,
+				struct vfio_mig_sink *sink)
+{
+	struct page **pages = fake->priv;
+	size_t given;
+
+	if (fake->saves == 2) {
+		vfio_mig_sink_reserve(sink, &given);
+		vfio_mig_sink_commit(sink, given);
+		return VFIO_MIG_MORE;
+	}
+	KUNIT_EXPECT_EQ(fake->test, 0, vfio_mig_sink_add_page(sink, *pages));
+	put_page(*pages);
+	fake->priv = pages + 1;
+
+	return fake->saves == 3 ? -EIO : VFIO_MIG_MORE;
+}
+
+static void migt_sink_given_away(struct kunit *test)
+{
+	struct migt_fake *fake = migt_new(test, MIGT_ALL, NULL);
+	struct page *pages[2] = { migt_page(fake, 0), migt_page(fake, 0) };
+	struct vfio_mig_save *save;
+	u8 *buf;
+
+	buf = kunit_kzalloc(test, SZ_16K, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, buf);
+	fake->priv = pages;
+	fake->save = migt_save_given_away;
+	KUNIT_ASSERT_EQ(test, migt_go(fake, VFIO_DEVICE_STATE_STOP_COPY), 1);
+	migt_settle();
+	save = &migt_session(fake->file)->save;
+	KUNIT_EXPECT_EQ(test, save->nr_spare, 0);
+	KUNIT_EXPECT_EQ(test, migt_read_all(fake, buf, SZ_16K),
+			128 + 2 * (56 + PAGE_SIZE));
+	/* The one that the core had the device fill. */
+	KUNIT_EXPECT_EQ(test, save->nr_spare, 1);
+	KUNIT_EXPECT_EQ(test, fake->saves, 3);
+}
+
 /* Nor is what a save() put in that a reset overtook. */
 static int migt_save_and_reset(struct migt_fake *fake, struct vfio_mig_sink *sink)
 {
@@ -326,6 +370,7 @@ static struct kunit_case migt_sink_cases[] = {
 	KUNIT_CASE(migt_sink_donated),
 	KUNIT_CASE(migt_sink_failed),
 	KUNIT_CASE(migt_sink_reset),
+	KUNIT_CASE(migt_sink_given_away),
 	{}
 };
 

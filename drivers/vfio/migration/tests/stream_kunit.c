@@ -82,6 +82,7 @@ static void migt_stream_flipped(struct kunit *test)
 	migt_trial_of(&trial, fake, bad);
 	trial.loaded = migt_trial_loaded(good, part.end - 1);
 	trial.at = part.header;
+	trial.late = part.begin != part.header;
 	for (byte = part.begin; byte < part.end; byte++) {
 		trial.error = byte < 8 ? -EILSEQ : -EBADMSG;
 		trial.seen = byte < 8 ? byte : part.end - 1;

@@ -86,50 +86,44 @@ void migt_signal(struct migt_thread *thread)
 	send_sig(SIGUSR1, thread->task, 1);
 }
 
-static bool migt_wait_until(bool (*over)(const void *what, unsigned int n),
-			    const void *what, unsigned int n)
+/* Short of something that never comes. Return: whether to go on waiting. */
+static bool migt_patient(unsigned long *us)
 {
-	unsigned long us;
+	usleep_range(MIGT_NAP_US, 2 * MIGT_NAP_US);
+	*us += MIGT_NAP_US;
 
-	for (us = 0; us < MIGT_PATIENCE_MS * USEC_PER_MSEC; us += MIGT_NAP_US) {
-		if (over(what, n))
-			return true;
-		usleep_range(MIGT_NAP_US, 2 * MIGT_NAP_US);
-	}
-
-	return false;
-}
-
-static bool migt_has_sleeper(const void *wait, unsigned int n)
-{
-	return wq_has_sleeper((struct wait_queue_head *)wait);
-}
-
-static bool migt_has_arcs(const void *fake, unsigned int n)
-{
-	return READ_ONCE(((const struct migt_fake *)fake)->nr_arcs) >= n;
+	return *us < MIGT_PATIENCE_MS * USEC_PER_MSEC;
 }
 
 /**
- * migt_wait_asleep - wait until somebody waits
- * @fake: device
+ * migt_wait_asleep - wait until a thread waits
+ * @thread: thread
  * @wait: where
  */
-void migt_wait_asleep(struct migt_fake *fake, struct wait_queue_head *wait)
+void migt_wait_asleep(struct migt_thread *thread, struct wait_queue_head *wait)
 {
-	KUNIT_EXPECT_TRUE_MSG(fake->test,
-			      migt_wait_until(migt_has_sleeper, wait, 0),
-			      "nobody went to sleep");
+	unsigned long us = 0;
+
+	while (!wq_has_sleeper(wait) && !completion_done(&thread->done) &&
+	       migt_patient(&us))
+		continue;
+	KUNIT_EXPECT_TRUE_MSG(thread->fake->test, wq_has_sleeper(wait),
+			      "it did not go to sleep");
 }
 
 /**
  * migt_wait_arcs - wait until the driver was asked for some arcs
- * @fake: device
+ * @thread: that makes them
  * @nr: how many
  */
-void migt_wait_arcs(struct migt_fake *fake, unsigned int nr)
+void migt_wait_arcs(struct migt_thread *thread, unsigned int nr)
 {
-	KUNIT_EXPECT_TRUE_MSG(fake->test,
-			      migt_wait_until(migt_has_arcs, fake, nr),
-			      "there was no arc %u", nr);
+	struct migt_fake *fake = thread->fake;
+	unsigned long us = 0;
+
+	while (READ_ONCE(fake->nr_arcs) < nr &&
+	       !completion_done(&thread->done) && migt_patient(&us))
+		continue;
+	KUNIT_EXPECT_GE_MSG(fake->test, READ_ONCE(fake->nr_arcs), nr,
+			    "there was no arc %u", nr);
 }

@@ -15,8 +15,9 @@ extern const struct migt_section migt_trial_sections[MIGT_TRIAL_SECTIONS];
  * @data: the bytes
  * @length: how many
  * @error: it is refused with; 0 if it is accepted
- * @seen: bytes that are accepted before it is refused; the next one gives the error.
+ * @seen: bytes that are accepted before it is refused; the next one gives it away.
  *	Those that only their end gives away have their length here
+ * @late: found by the worker, when that byte was accepted
  * @at: where in the stream the fault begins, as LAST_ERROR has it
  * @loaded: sections of migt_trial_sections that the driver gets
  * @what: for people
@@ -27,6 +28,7 @@ struct migt_trial {
 	size_t length;
 	int error;
 	size_t seen;
+	bool late;
 	u64 at;
 	unsigned int loaded;
 	char what[64];

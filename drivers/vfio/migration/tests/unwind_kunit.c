@@ -14,7 +14,7 @@
 #include "graph.h"
 #include "image.h"
 
-static const struct {
+static const struct migt_set {
 	const char *name;
 	unsigned int flags;
 } migt_unwind_sets[] = {
@@ -27,22 +27,7 @@ static const struct {
 	{ "full_back", MIGT_ALL | VFIO_MIG_COPY_BACK },
 };
 
-#define MIGT_STARTS	(ARRAY_SIZE(migt_unwind_sets) * MIGT_STATES)
-
-/* A state of a set is a number, plus 1, as NULL ends the list. */
-static const void *migt_start_gen_params(struct kunit *test, const void *prev,
-					 char *desc)
-{
-	uintptr_t i = (uintptr_t)prev;
-
-	if (i == MIGT_STARTS)
-		return NULL;
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s_from_%s",
-		 migt_unwind_sets[i / MIGT_STATES].name,
-		 migt_name(i % MIGT_STATES));
-
-	return (void *)(i + 1);
-}
+KUNIT_ARRAY_PARAM_DESC(migt_set, migt_unwind_sets, name);
 
 /**
  * struct migt_walk - one SET, as it is and as it should be
@@ -285,10 +270,10 @@ static void migt_try(struct migt_walk *walk)
 	char what[96];
 	int ret;
 
-	snprintf(what, sizeof(what), "to %s: arc %u fails by %u, arc %u by %u",
-		 migt_name(walk->to), walk->faults[0].call,
-		 walk->faults[0].what, walk->faults[1].call,
-		 walk->faults[1].what);
+	snprintf(what, sizeof(what), "%s to %s: arc %u fails by %u, arc %u by %u",
+		 migt_name(walk->from), migt_name(walk->to),
+		 walk->faults[0].call, walk->faults[0].what,
+		 walk->faults[1].call, walk->faults[1].what);
 	migt_model(walk);
 	migt_enter(walk, walk->from);
 	if (fake->file)
@@ -308,37 +293,43 @@ static void migt_cannot_start(struct migt_walk *walk)
 {
 	struct migt_fake *fake = walk->fake;
 
+	migt_enter(walk, VFIO_DEVICE_STATE_RUNNING);
 	KUNIT_EXPECT_EQ(fake->test, migt_go(fake, walk->from), -EINVAL);
 	KUNIT_EXPECT_EQ(fake->test, fake->nr_arcs, 0);
 	KUNIT_EXPECT_EQ(fake->test, migt_state(fake), VFIO_DEVICE_STATE_RUNNING);
 }
 
-/* @each pair that begins with the state that the parameter names. */
-static void migt_each_target(struct kunit *test,
+static void migt_each_target(struct migt_walk *walk,
 			     void (*each)(struct migt_walk *walk,
 					  const struct migt_path *path))
 {
-	static const struct migt_section section = { 0, 0, 1, 100 };
-	uintptr_t i = (uintptr_t)test->param_value - 1;
-	struct migt_walk walk = {
-		.flags = migt_unwind_sets[i / MIGT_STATES].flags,
-		.from = i % MIGT_STATES,
-	};
-
-	walk.fake = migt_new(test, walk.flags & ~VFIO_MIG_COPY_BACK, NULL);
-	/* As the client's opt-in does. */
-	walk.fake->mig->copy_back = walk.flags & VFIO_MIG_COPY_BACK;
-	walk.image = migt_image_make(test, 1, &section, 1);
-	if (!migt_has_state(walk.flags, walk.from)) {
-		migt_cannot_start(&walk);
-		return;
-	}
-	for (walk.to = 0; walk.to <= MIGT_STATES; walk.to++) {
+	for (walk->to = 0; walk->to <= MIGT_STATES; walk->to++) {
 		struct migt_path path = {};
 
-		migt_find_path(walk.flags, walk.from, walk.to, &path);
-		memset(walk.faults, 0, sizeof(walk.faults));
-		each(&walk, &path);
+		migt_find_path(walk->flags, walk->from, walk->to, &path);
+		memset(walk->faults, 0, sizeof(walk->faults));
+		each(walk, &path);
+	}
+}
+
+/* @each pair of states of the set that the parameter is. */
+static void migt_each_pair(struct kunit *test,
+			   void (*each)(struct migt_walk *walk,
+					const struct migt_path *path))
+{
+	static const struct migt_section section = { 0, 0, 1, 100 };
+	const struct migt_set *set = test->param_value;
+	struct migt_walk walk = { .flags = set->flags };
+
+	walk.fake = migt_new(test, set->flags & ~VFIO_MIG_COPY_BACK, NULL);
+	/* As the client's opt-in does. */
+	walk.fake->mig->copy_back = set->flags & VFIO_MIG_COPY_BACK;
+	walk.image = migt_image_make(test, 1, &section, 1);
+	for (walk.from = 0; walk.from < MIGT_STATES; walk.from++) {
+		if (migt_has_state(walk.flags, walk.from))
+			migt_each_target(&walk, each);
+		else
+			migt_cannot_start(&walk);
 	}
 }
 
@@ -350,7 +341,7 @@ static void migt_without_faults(struct migt_walk *walk,
 
 static void migt_unwind_none(struct kunit *test)
 {
-	migt_each_target(test, migt_without_faults);
+	migt_each_pair(test, migt_without_faults);
 }
 
 static void migt_with_a_fault(struct migt_walk *walk,
@@ -367,7 +358,7 @@ static void migt_with_a_fault(struct migt_walk *walk,
 
 static void migt_unwind_once(struct kunit *test)
 {
-	migt_each_target(test, migt_with_a_fault);
+	migt_each_pair(test, migt_with_a_fault);
 }
 
 /* The way back from where the @call'th arc fails, as long as it is. */
@@ -397,7 +388,7 @@ static void migt_with_two_faults(struct migt_walk *walk,
 
 static void migt_unwind_twice(struct kunit *test)
 {
-	migt_each_target(test, migt_with_two_faults);
+	migt_each_pair(test, migt_with_two_faults);
 }
 
 /*
@@ -422,10 +413,11 @@ static void migt_try_drop(struct migt_walk *walk, const struct migt_fault *fault
 {
 	struct migt_fake *fake = walk->fake;
 	struct kunit *test = fake->test;
-	char what[64];
+	char what[96];
 
-	snprintf(what, sizeof(what), "to %s: arc %u fails by %u",
-		 migt_name(walk->to), fault->call, fault->what);
+	snprintf(what, sizeof(what), "%s to %s: arc %u fails by %u",
+		 migt_name(walk->from), migt_name(walk->to), fault->call,
+		 fault->what);
 	migt_model_drop(walk, fault);
 	migt_enter(walk, walk->from);
 	KUNIT_ASSERT_EQ_MSG(test, migt_go(fake, walk->to), 1, "%s", what);
@@ -457,14 +449,14 @@ static void migt_with_dropped_file(struct migt_walk *walk,
 
 static void migt_unwind_dropped(struct kunit *test)
 {
-	migt_each_target(test, migt_with_dropped_file);
+	migt_each_pair(test, migt_with_dropped_file);
 }
 
 static struct kunit_case migt_unwind_cases[] = {
-	KUNIT_CASE_PARAM(migt_unwind_none, migt_start_gen_params),
-	KUNIT_CASE_PARAM(migt_unwind_once, migt_start_gen_params),
-	KUNIT_CASE_PARAM(migt_unwind_twice, migt_start_gen_params),
-	KUNIT_CASE_PARAM(migt_unwind_dropped, migt_start_gen_params),
+	KUNIT_CASE_PARAM(migt_unwind_none, migt_set_gen_params),
+	KUNIT_CASE_PARAM(migt_unwind_once, migt_set_gen_params),
+	KUNIT_CASE_PARAM(migt_unwind_twice, migt_set_gen_params),
+	KUNIT_CASE_PARAM(migt_unwind_dropped, migt_set_gen_params),
 	{}
 };
 

@@ -62,7 +62,7 @@ static struct migt_thread *migt_asleep(struct migt_fake *fake,
 	fake->arc = migt_arc_sleeps;
 	fake->priv = sleep;
 	thread = migt_start(fake, migt_go_stop);
-	migt_wait_asleep(fake, &fake->mig->wait);
+	migt_wait_asleep(thread, &fake->mig->wait);
 
 	return thread;
 }
@@ -82,7 +82,7 @@ static void migt_wait_condition(struct kunit *test)
 	thread = migt_asleep(fake, &sleep);
 	/* A kick alone is not what it waits for. */
 	vfio_mig_kick(fake->mig);
-	migt_wait_asleep(fake, &fake->mig->wait);
+	migt_wait_asleep(thread, &fake->mig->wait);
 	KUNIT_EXPECT_EQ(test, vfio_mig_state(fake->mig),
 			VFIO_DEVICE_STATE_RUNNING);
 	/* Who asks for the state meanwhile is told the one that comes of it. */
@@ -119,7 +119,7 @@ static void migt_wait_bus_reset(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, migt_join(thread), -ECANCELED);
 	KUNIT_EXPECT_EQ(test, fake->resets, 0);
 	getter = migt_start(fake, migt_get);
-	migt_wait_asleep(fake, &fake->mig->wait);
+	migt_wait_asleep(getter, &fake->mig->wait);
 	KUNIT_EXPECT_EQ(test, fake->resets, 0);
 	vfio_mig_reset_done(fake->mig);
 	KUNIT_EXPECT_EQ(test, migt_join(getter), VFIO_DEVICE_STATE_RUNNING);
@@ -149,8 +149,8 @@ static void migt_wait_signal(struct kunit *test)
 
 	thread = migt_asleep(fake, &sleep);
 	migt_signal(thread);
-	migt_wait_arcs(fake, 3);
-	migt_wait_asleep(fake, &fake->mig->wait);
+	migt_wait_arcs(thread, 3);
+	migt_wait_asleep(thread, &fake->mig->wait);
 	KUNIT_EXPECT_EQ(test, vfio_mig_state(fake->mig),
 			VFIO_DEVICE_STATE_RUNNING_P2P);
 	migt_kick_go(fake, &sleep);
@@ -177,7 +177,7 @@ static void migt_wait_worker(struct kunit *test)
 	fake->arc = migt_arc_sleeps;
 	fake->priv = &sleep;
 	thread = migt_start(fake, migt_go_p2p);
-	migt_wait_asleep(fake, &fake->mig->wait);
+	migt_wait_asleep(thread, &fake->mig->wait);
 	fake->sections = &section;
 	fake->nr_sections = 1;
 	vfio_mig_kick(fake->mig);
@@ -214,7 +214,7 @@ static struct migt_thread *migt_half_way(struct kunit *test,
 	migt_write_image(*fake, image);
 	migt_settle();
 	thread = migt_start(*fake, migt_go_stop);
-	migt_wait_asleep(*fake, &migt_session((*fake)->file)->wait);
+	migt_wait_asleep(thread, &migt_session((*fake)->file)->wait);
 
 	return thread;
 }
@@ -229,7 +229,7 @@ static void migt_wait_load(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, migt_poll(fake->file), 0);
 	KUNIT_EXPECT_EQ(test, migt_write(fake->file, "x", 1), -EAGAIN);
 	getter = migt_start(fake, migt_get);
-	migt_wait_asleep(fake, &fake->mig->wait);
+	migt_wait_asleep(getter, &fake->mig->wait);
 	fake->load = NULL;
 	vfio_mig_kick(fake->mig);
 	KUNIT_EXPECT_EQ(test, migt_join(thread), 0);
@@ -308,7 +308,7 @@ static struct migt_thread *migt_full(struct kunit *test, struct migt_fake **fake
 	(*fake)->priv = migt_image_make(test, 1, sections, 2);
 	KUNIT_ASSERT_EQ(test, migt_go(*fake, VFIO_DEVICE_STATE_RESUMING), 1);
 	thread = migt_start(*fake, migt_writer);
-	migt_wait_asleep(*fake, &migt_session((*fake)->file)->wait);
+	migt_wait_asleep(thread, &migt_session((*fake)->file)->wait);
 
 	return thread;
 }
