@@ -11,10 +11,6 @@
 
 #include "private.h"
 
-/* Runs the workers of all sessions. Unbound: they copy and checksum a lot. */
-struct workqueue_struct *vfio_mig_wq;
-EXPORT_SYMBOL_IF_KUNIT(vfio_mig_wq);
-
 static void vfio_mig_release(struct kref *ref)
 {
 	struct vfio_mig *mig = container_of(ref, struct vfio_mig, ref);
@@ -301,7 +297,6 @@ EXPORT_SYMBOL_GPL(vfio_mig_open);
  */
 void vfio_mig_close(struct vfio_mig *mig)
 {
-	struct vfio_mig_session *session;
 	bool reset;
 
 	spin_lock_irq(&mig->reset_lock);
@@ -309,18 +304,10 @@ void vfio_mig_close(struct vfio_mig *mig)
 	reset = mig->reset_pending;
 	WRITE_ONCE(mig->reset_pending, false);
 	WRITE_ONCE(mig->bus_reset, false);
-	session = mig->session;
-	if (session)
-		kref_get(&session->ref);
+	if (mig->session)
+		vfio_mig_session_end(mig->session);
 	spin_unlock_irq(&mig->reset_lock);
 	wake_up_all(&mig->wait);
-
-	if (session) {
-		vfio_mig_session_end(session);
-		if (cancel_work_sync(&session->work))
-			vfio_mig_session_put(session);
-		vfio_mig_session_put(session);
-	}
 
 	mutex_lock(&mig->state_mutex);
 	vfio_mig_session_detach(mig);
@@ -362,10 +349,11 @@ EXPORT_SYMBOL_GPL(vfio_mig_state);
 
 static int __init vfio_mig_init(void)
 {
-	vfio_mig_wq = alloc_workqueue("vfio-migration", WQ_UNBOUND,
-				      max(2u, num_possible_cpus()));
-	if (!vfio_mig_wq)
-		return -ENOMEM;
+	int ret;
+
+	ret = vfio_mig_workers_init();
+	if (ret)
+		return ret;
 	vfio_mig_debugfs_init();
 
 	return 0;
@@ -374,7 +362,7 @@ static int __init vfio_mig_init(void)
 static void __exit vfio_mig_exit(void)
 {
 	vfio_mig_debugfs_exit();
-	destroy_workqueue(vfio_mig_wq);
+	vfio_mig_workers_exit();
 }
 
 module_init(vfio_mig_init);

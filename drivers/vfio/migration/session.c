@@ -4,8 +4,8 @@
  *
  * A session is a queue between a data fd and the driver. The driver's end is a
  * worker, which calls save() or load() under state_mutex, one section at a time.
- * It waits for nothing, so that a few kworkers serve any number of sessions; they
- * are as many as there are CPUs, as more would only take turns.
+ * It waits for nothing, so that a few servers (worker.c) do for any number of
+ * sessions.
  * The other end is whoever holds the slot: one reader or writer at a time. The
  * owner of the slot copies from or to user memory, which may take for ever, with
  * no lock held; the worker and reset never wait for it.
@@ -23,8 +23,6 @@
 
 #include "private.h"
 #include "trace.h"
-
-static void vfio_mig_session_func(struct work_struct *work);
 
 static void vfio_mig_session_release(struct kref *ref)
 {
@@ -60,7 +58,6 @@ static struct vfio_mig_session *vfio_mig_session_alloc(struct vfio_mig *mig,
 	if (!session)
 		return NULL;
 	kref_init(&session->ref);
-	INIT_WORK(&session->work, vfio_mig_session_func);
 	init_waitqueue_head(&session->wait);
 	spin_lock_init(&session->lock);
 	vfio_mig_get(mig);
@@ -194,21 +191,6 @@ int vfio_mig_driver_errno(int err)
 }
 
 /**
- * vfio_mig_session_work - have the worker look
- * @session: session, which somebody else keeps alive for the call
- *
- * Context: any.
- */
-void vfio_mig_session_work(struct vfio_mig_session *session)
-{
-	if (vfio_mig_ended(session))
-		return;
-	kref_get(&session->ref);
-	if (!queue_work(vfio_mig_wq, &session->work))
-		kref_put(&session->ref, vfio_mig_session_release);
-}
-
-/**
  * vfio_mig_session_trylock - take state_mutex for one callback
  * @session: session, whose worker the caller is
  *
@@ -256,10 +238,12 @@ static void vfio_mig_session_idle(struct vfio_mig_session *session)
 	vfio_mig_session_purge(session);
 }
 
-static void vfio_mig_session_func(struct work_struct *work)
+/**
+ * vfio_mig_session_serve - do what there is to do for a session
+ * @session: session; nobody else serves it
+ */
+void vfio_mig_session_serve(struct vfio_mig_session *session)
 {
-	struct vfio_mig_session *session =
-		container_of(work, struct vfio_mig_session, work);
 	struct mem_cgroup *old;
 	bool go;
 
@@ -267,17 +251,16 @@ static void vfio_mig_session_func(struct work_struct *work)
 	go = !vfio_mig_ended(session);
 	session->working = go;
 	spin_unlock(&session->lock);
+	if (!go)
+		return;
 
-	if (go) {
-		old = set_active_memcg(session->memcg);
-		if (session->saving)
-			vfio_mig_save_work(session);
-		else
-			vfio_mig_load_work(session);
-		set_active_memcg(old);
-		vfio_mig_session_idle(session);
-	}
-	vfio_mig_session_put(session);
+	old = set_active_memcg(session->memcg);
+	if (session->saving)
+		vfio_mig_save_work(session);
+	else
+		vfio_mig_load_work(session);
+	set_active_memcg(old);
+	vfio_mig_session_idle(session);
 }
 
 /**

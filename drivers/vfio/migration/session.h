@@ -286,7 +286,10 @@ enum {
  *	ioctl returns
  * @file: what vfio.ko installs. Only the opening SET uses it
  * @flags: bits above
- * @work: the worker
+ * @node: in the queue of sessions that have something to do. This and the next two
+ *	are under the queue's lock
+ * @waiting: there is something to do
+ * @served: the worker is at it
  * @wait: readers or writers, pollers, and RESUMING -> STOP
  * @lock: protects the members below and those of @save and @load that say so
  * @slot: a reader or writer is at work
@@ -309,7 +312,9 @@ struct vfio_mig_session {
 	enum vfio_device_mig_state undo;
 	struct file *file;
 	unsigned long flags;
-	struct work_struct work;
+	struct list_head node;
+	bool waiting;
+	bool served;
 	wait_queue_head_t wait;
 
 	/* the queue between the data fd and the driver */
@@ -358,8 +363,13 @@ static inline bool vfio_mig_ended(const struct vfio_mig_session *session)
 	return test_bit(VFIO_MIG_ENDED, &session->flags);
 }
 
-/* main.c: the device, and its lock */
+/* worker.c: who does the work */
 extern struct workqueue_struct *vfio_mig_wq;
+int vfio_mig_workers_init(void);
+void vfio_mig_workers_exit(void);
+void vfio_mig_session_work(struct vfio_mig_session *session);
+
+/* main.c: the device, and its lock */
 void vfio_mig_get(struct vfio_mig *mig);
 void vfio_mig_put(struct vfio_mig *mig);
 int vfio_mig_begin(struct vfio_mig *mig);
@@ -380,7 +390,7 @@ struct vfio_mig_session *vfio_mig_session_open(struct vfio_mig *mig,
 void vfio_mig_session_put(struct vfio_mig_session *session);
 void vfio_mig_session_end(struct vfio_mig_session *session);
 void vfio_mig_session_detach(struct vfio_mig *mig);
-void vfio_mig_session_work(struct vfio_mig_session *session);
+void vfio_mig_session_serve(struct vfio_mig_session *session);
 bool vfio_mig_session_trylock(struct vfio_mig_session *session);
 void vfio_mig_session_unlocked(struct vfio_mig_session *session);
 void vfio_mig_session_purge(struct vfio_mig_session *session);
