@@ -38,7 +38,7 @@ notices()
 	local dir=$out/meta/$1
 
 	mkdir -p "$dir"
-	"$RUN" -n -t 200 -o "$dir" -- insmod "$out/meta/sick.ko" what="$1" \
+	"$RUN" -n -t 600 -o "$dir" -- insmod "$out/meta/sick.ko" what="$1" \
 		> "$dir/log" 2>&1
 	echo $? > "$dir/rc"
 	[ "$(cat "$dir/rc")" = 125 ] && grep -qE "$2" "$dir/log"
