@@ -348,13 +348,17 @@ TEST_F(splice, temporary_end)
 /* Nor are pages that a pipe holds filled again with what comes after them. */
 TEST_F(splice, kept_while_it_goes_on)
 {
-	ssize_t n, got, done;
+	ssize_t n = 0, got, done;
 	int fd;
 
 	configure(self->dev, "state_size", 16 << 20);
 	fd = vfm_enter(self->dev, VFM_STOP_COPY);
-	n = do_splice(fd, self->pipe[1], 1 << 20, 0);
-	ASSERT_LT(4096, n);
+	/* Headers alone may come first. */
+	while (n <= 4096) {
+		got = do_splice(fd, self->pipe[1], 1 << 20, 0);
+		ASSERT_LT(0, got);
+		n += got;
+	}
 	vfm_buf_room(&self->got, n);
 	self->got.len = n;
 	vfm_drain(fd, &self->got, NULL);
