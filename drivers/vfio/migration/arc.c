@@ -22,7 +22,7 @@
 #include <linux/file.h>
 #include <linux/sched/signal.h>
 
-#include "private.h"
+#include "session.h"
 #include "trace.h"
 
 /**

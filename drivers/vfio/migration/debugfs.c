@@ -11,7 +11,7 @@
 #include <linux/math64.h>
 #include <linux/seq_file.h>
 
-#include "private.h"
+#include "session.h"
 
 static struct dentry *vfio_mig_debugfs_root;
 

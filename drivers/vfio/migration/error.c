@@ -10,7 +10,7 @@
 #include <kunit/visibility.h>
 #include <linux/string.h>
 
-#include "private.h"
+#include "session.h"
 #include "trace.h"
 
 /**

@@ -17,7 +17,7 @@
 #include <linux/uio.h>
 #include <asm/ioctls.h>
 
-#include "private.h"
+#include "session.h"
 
 static bool vfio_mig_nowait(const struct kiocb *iocb)
 {

@@ -14,7 +14,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "private.h"
+#include "session.h"
 
 /**
  * vfio_mig_load_init - set up the resuming half

@@ -9,7 +9,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
-#include "private.h"
+#include "session.h"
 
 static void vfio_mig_release(struct kref *ref)
 {

@@ -235,6 +235,14 @@ static inline unsigned int vfio_mig_flags(const struct vfio_mig *mig)
 	       (READ_ONCE(mig->copy_back) ? VFIO_MIG_COPY_BACK : 0);
 }
 
+/* main.c: the device, and its lock */
+void vfio_mig_get(struct vfio_mig *mig);
+void vfio_mig_put(struct vfio_mig *mig);
+int vfio_mig_begin(struct vfio_mig *mig);
+void vfio_mig_set_busy(struct vfio_mig *mig);
+void vfio_mig_clear_busy(struct vfio_mig *mig);
+int vfio_mig_data_size(struct vfio_mig *mig, unsigned long *length);
+
 /* fsm.c: the state machine */
 enum vfio_device_mig_state vfio_mig_next_arc(unsigned int flags,
 					     enum vfio_device_mig_state from,
@@ -263,6 +271,7 @@ void vfio_mig_record(struct vfio_mig *mig, int err, unsigned int from,
 		     unsigned int to, const struct vfio_mig_reason *reason);
 void vfio_mig_last_error(struct vfio_mig *mig, struct vfio_mig_error *error);
 void vfio_mig_forget_error(struct vfio_mig *mig);
+
 /* drain.c */
 void vfio_mig_drain_init(struct vfio_mig_drain *drain);
 void vfio_mig_drain_end(struct vfio_mig *mig, bool reset);
@@ -277,7 +286,5 @@ void vfio_mig_debugfs_add(struct vfio_mig *mig);
 void vfio_mig_debugfs_remove(struct vfio_mig *mig);
 void vfio_mig_debugfs_init(void);
 void vfio_mig_debugfs_exit(void);
-
-#include "session.h"
 
 #endif /* _VFIO_MIGRATION_PRIVATE_H */

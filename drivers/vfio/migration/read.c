@@ -13,7 +13,7 @@
 #include <linux/splice.h>
 #include <linux/uio.h>
 
-#include "private.h"
+#include "session.h"
 
 /**
  * vfio_mig_save_ready - what a read would do

@@ -18,7 +18,7 @@
 #include <linux/string.h>
 #include <linux/uio.h>
 
-#include "private.h"
+#include "session.h"
 
 /*
  * Between sections the window decides. A section that has begun has its room, so

@@ -19,7 +19,7 @@
  * So that no reset is lost between the holder's last look and its unlock, the
  * unlock is made under reset_lock.
  */
-#include "private.h"
+#include "session.h"
 #include "trace.h"
 
 /*

@@ -14,7 +14,7 @@
 #include <linux/random.h>
 #include <linux/slab.h>
 
-#include "private.h"
+#include "session.h"
 
 /**
  * vfio_mig_save_init - set up the saving half

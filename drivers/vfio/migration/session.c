@@ -21,7 +21,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
-#include "private.h"
+#include "session.h"
 #include "trace.h"
 
 static void vfio_mig_session_release(struct kref *ref)

@@ -276,7 +276,7 @@ enum {
 
 /**
  * struct vfio_mig_session - what is behind a data fd
- * @ref: see "Lifetimes" at the top of this file
+ * @ref: see "Lifetimes" at the top of private.h
  * @mig: the device. Immutable
  * @saving: direction. Immutable
  * @window: bytes of payload that it may hold. Immutable
@@ -363,26 +363,18 @@ static inline bool vfio_mig_ended(const struct vfio_mig_session *session)
 	return test_bit(VFIO_MIG_ENDED, &session->flags);
 }
 
-/* worker.c: who does the work */
-extern struct workqueue_struct *vfio_mig_wq;
-int vfio_mig_workers_init(void);
-void vfio_mig_workers_exit(void);
-void vfio_mig_session_work(struct vfio_mig_session *session);
-
-/* main.c: the device, and its lock */
-void vfio_mig_get(struct vfio_mig *mig);
-void vfio_mig_put(struct vfio_mig *mig);
-int vfio_mig_begin(struct vfio_mig *mig);
-void vfio_mig_set_busy(struct vfio_mig *mig);
-void vfio_mig_clear_busy(struct vfio_mig *mig);
-int vfio_mig_data_size(struct vfio_mig *mig, unsigned long *length);
-
 /* What a section counts against the window: an empty one is not for nothing. */
 static inline unsigned int
 vfio_mig_section_pages(const struct vfio_mig_section *section)
 {
 	return DIV_ROUND_UP(le32_to_cpu(section->header.length), PAGE_SIZE) ?: 1;
 }
+
+/* worker.c: who does the work */
+extern struct workqueue_struct *vfio_mig_wq;
+int vfio_mig_workers_init(void);
+void vfio_mig_workers_exit(void);
+void vfio_mig_session_work(struct vfio_mig_session *session);
 
 /* session.c: sessions of both directions */
 struct vfio_mig_session *vfio_mig_session_open(struct vfio_mig *mig,

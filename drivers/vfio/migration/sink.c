@@ -10,7 +10,7 @@
 #include <linux/string.h>
 #include <linux/xxhash.h>
 
-#include "private.h"
+#include "session.h"
 
 /**
  * vfio_mig_sink_start - begin a section

@@ -20,7 +20,7 @@
 #include <linux/splice.h>
 #include <linux/uio.h>
 
-#include "private.h"
+#include "session.h"
 
 /* What a read or write would do now. */
 static int vfio_mig_splice_outcome(struct vfio_mig_session *session)

@@ -12,7 +12,7 @@
 #include <linux/string.h>
 #include <linux/xxhash.h>
 
-#include "private.h"
+#include "session.h"
 
 static_assert(sizeof(struct vfio_mig_stream_header) == 128);
 static_assert(sizeof(struct vfio_mig_section_header) == 56);

@@ -17,7 +17,7 @@
 #include <linux/tracepoint.h>
 #include <linux/vfio.h>
 
-#include "private.h"
+#include "session.h"
 
 #define vfio_mig_show_state(state)				\
 	__print_symbolic(state,					\

@@ -15,7 +15,7 @@
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 
-#include "private.h"
+#include "session.h"
 
 #define VFIO_MIG_MAX_SERVERS	BITS_PER_LONG
 

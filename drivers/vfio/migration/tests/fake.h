@@ -22,7 +22,7 @@
 #include <linux/prandom.h>
 #include <linux/vfio.h>
 
-#include "../private.h"
+#include "../session.h"
 
 #define MIGT_ALL	(VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P | \
 			 VFIO_MIGRATION_PRE_COPY)
