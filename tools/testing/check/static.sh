@@ -34,6 +34,7 @@ files()
 mapfile -t kernel < <(files '\.[ch]$' drivers include samples/vfio-mdev \
 	tools/testing/bench/kernel)
 mapfile -t compat < <(cd compat && find include -name '*.h')
+mutants=(tools/testing/check/mutants/*.patch)
 mapfile -t scripts < <(files '\.sh$|^\.ci/run$' .)
 
 # The kernel's own names may be camels.
@@ -131,6 +132,25 @@ graphs_can_fail()
 		fails graphs "$fsm.txt" "$work/stale.dot"
 }
 
+# apply PATCH...: each to the tree as it is
+apply()
+{
+	local patch out bad=0
+
+	for patch; do
+		out=$(patch -p1 -N -F0 --dry-run < "$patch" 2>&1) ||
+			{ echo "$patch does not apply: $out"; bad=1; }
+	done
+	return "$bad"
+}
+
+# A removed line is another.
+apply_can_fail()
+{
+	sed '/^---/!s/^-\(.*\)$/-\1 /' "$1" > "$work/stale.patch"
+	fails apply "$work/stale.patch"
+}
+
 n=0 failed=0
 # check NAME COMMAND...: an ordinary check
 check()
@@ -175,7 +195,7 @@ counting()
 }
 
 echo "TAP version 13"
-echo "1..14"
+echo "1..16"
 check checkpatch_can_fail fails checkpatch $meta/style.c
 check kernel_doc_can_fail fails kdoc $meta/kdoc.c
 check sparse_can_fail fails build_meta sparse C=2
@@ -184,10 +204,12 @@ check good_builds_pass build_meta warning W=
 check shellcheck_can_fail fails shellcheck $meta/shell.sh
 check graphs_can_fail graphs_can_fail
 check counting counting
+check mutants_can_fail apply_can_fail "${mutants[0]}"
 check spdx spdx
 check checkpatch checkpatch_all
 check kernel_doc kdoc_all
 check shellcheck shellcheck "${scripts[@]}"
+check mutants apply "${mutants[@]}"
 check graphs graphs "$fsm.txt" "$fsm.dot"
 check build_w1_sparse build_all
 exit $failed
