@@ -388,6 +388,8 @@ int vfio_mig_load_finish(struct vfio_mig *mig)
 
 	kref_get(&session->ref);
 	vfio_mig_load_set_ending(session, true);
+	/* A writer that sleeps in user memory may not have called it. */
+	vfio_mig_session_work(session);
 	ret = vfio_mig_load_drain(mig, session);
 	if (!ret) {
 		ret = vfio_mig_load_verdict(session);

@@ -119,19 +119,34 @@ static int vfio_mig_load_begin(struct vfio_mig_session *session)
 	return 0;
 }
 
-/* A section with all its payload goes to the worker. */
+/*
+ * Not for each section: to wake the worker costs as much as copying one. Before
+ * the owner lets go of the slot or sleeps for room, all are served.
+ */
+static void vfio_mig_load_serve(struct vfio_mig_session *session, size_t least)
+{
+	struct vfio_mig_load *load = &session->load;
+
+	if (!load->unserved || load->unserved < least)
+		return;
+	load->unserved = 0;
+	vfio_mig_session_work(session);
+}
+
+/* A section with all its payload is for the worker. */
 static void vfio_mig_load_complete(struct vfio_mig_session *session)
 {
 	struct vfio_mig_load *load = &session->load;
 	struct vfio_mig_section *section = load->section;
 	bool end = le32_to_cpu(section->header.type) == VFIO_MIG_SECTION_END;
 
+	load->unserved += sizeof(section->header) + section->filled;
 	spin_lock(&session->lock);
 	list_add_tail(&section->node, &load->sections);
 	load->section = NULL;
 	load->stage = end ? VFIO_MIG_STAGE_END : VFIO_MIG_STAGE_SECTION;
 	spin_unlock(&session->lock);
-	vfio_mig_session_work(session);
+	vfio_mig_load_serve(session, VFIO_MIG_SERVE_LOAD);
 }
 
 static int vfio_mig_load_stream_header(struct vfio_mig_session *session)
@@ -313,16 +328,18 @@ static ssize_t vfio_mig_write_some(struct vfio_mig_session *session,
 ssize_t vfio_mig_load_write(struct vfio_mig_session *session,
 			    struct iov_iter *from)
 {
-	ssize_t done = 0, ret;
+	ssize_t done = 0, ret = -EAGAIN;
 
 	while (iov_iter_count(from) && vfio_mig_write_more(session)) {
 		ret = vfio_mig_write_some(session, from);
-		if (ret == -EFAULT || ret == -EAGAIN)
-			return done ?: ret;
 		if (ret < 0)
-			return ret;
+			break;
 		done += ret;
 	}
+	vfio_mig_load_serve(session, 0);
 
-	return done ?: -EAGAIN;
+	if (ret < 0 && ret != -EFAULT && ret != -EAGAIN)
+		return ret;
+
+	return done ?: ret;
 }

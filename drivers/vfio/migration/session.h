@@ -64,6 +64,9 @@ struct vfio_mig_chunk {
 /* A worker that stopped for lack of room is not called for less, but to refill. */
 #define VFIO_MIG_REFILL		SZ_256K
 
+/* Bytes of complete sections for which a writer calls the worker in between. */
+#define VFIO_MIG_SERVE_LOAD	SZ_256K
+
 /* Chunks that a reader has in hand at a time. */
 #define VFIO_MIG_CLAIM		VFIO_MIG_SINK_CHUNKS
 
@@ -226,6 +229,8 @@ enum vfio_mig_stage {
  * @section: the section that is coming in; likewise
  * @stream_id: of the stream; likewise
  * @sequence: number that the next section must have; likewise
+ * @unserved: bytes of complete sections that the worker was not called for yet;
+ *	likewise
  * @sections: complete sections that are not loaded yet; under the session's lock.
  *	The first belongs to the worker while it runs
  * @pages: payload pages of @sections and @section; under the session's lock
@@ -248,6 +253,7 @@ struct vfio_mig_load {
 	struct vfio_mig_section *section;
 	u64 stream_id;
 	u64 sequence;
+	size_t unserved;
 
 	struct list_head sections;
 	unsigned long pages;
