@@ -7,13 +7,18 @@
  * another session costs an entry in a list: a work item of its own would be a
  * wake-up and a switch for each few pages, with hundreds of sessions.
  *
+ * Each server belongs to a CPU, where the scheduler is asked to run it. Work goes to
+ * the next CPU that has none to do, rather than to the one that it came from: there
+ * a client is running, which goes on while its session is served.
+ *
  * A session is served by one server at a time. What comes for it meanwhile has it
  * stand in the queue again afterwards. The queue holds a reference to a session.
  */
 #include <kunit/visibility.h>
 #include <linux/bitmap.h>
+#include <linux/cpumask.h>
 #include <linux/module.h>
-#include <linux/sched/mm.h>
+#include <linux/smp.h>
 
 #include "session.h"
 
@@ -40,19 +45,32 @@ static struct vfio_mig_queue {
 struct workqueue_struct *vfio_mig_wq;
 EXPORT_SYMBOL_IF_KUNIT(vfio_mig_wq);
 
-/* The queue is locked. Return: a server to be woken, or one that there is not. */
-static unsigned int vfio_mig_enqueue(struct vfio_mig_queue *queue,
-				     struct vfio_mig_session *session)
+/*
+ * The queue is locked. The CPU that the work comes from has its server woken only if
+ * others wait as well: with no other server busy there is always another choice.
+ * Return: a server to be woken, or one that there is not.
+ */
+static unsigned int vfio_mig_choose(const struct vfio_mig_queue *queue)
 {
+	unsigned int here = raw_smp_processor_id() % queue->nr;
 	unsigned int server;
 
 	lockdep_assert_held(&queue->lock);
-	list_add_tail(&session->node, &queue->sessions);
-	server = find_first_zero_bit(&queue->busy, queue->nr);
-	if (server < queue->nr)
-		__set_bit(server, &queue->busy);
+	server = find_next_zero_bit(&queue->busy, queue->nr, here + 1);
+	if (server >= queue->nr)
+		server = find_first_zero_bit(&queue->busy, queue->nr);
 
-	return server;
+	return server == here && list_empty(&queue->sessions) ?
+	       queue->nr : server;
+}
+
+static void vfio_mig_wake_server(struct vfio_mig_queue *queue,
+				 unsigned int server)
+{
+	int cpu = server < nr_cpu_ids && cpu_online(server) ?
+		  server : WORK_CPU_UNBOUND;
+
+	queue_work_on(cpu, vfio_mig_wq, &queue->servers[server]);
 }
 
 /**
@@ -73,21 +91,41 @@ void vfio_mig_session_work(struct vfio_mig_session *session)
 	if (!session->waiting) {
 		session->waiting = true;
 		kref_get(&session->ref);
-		if (!session->served)
-			server = vfio_mig_enqueue(queue, session);
+		if (!session->served) {
+			server = vfio_mig_choose(queue);
+			list_add_tail(&session->node, &queue->sessions);
+		}
+		if (server < queue->nr)
+			__set_bit(server, &queue->busy);
 	}
 	spin_unlock_irqrestore(&queue->lock, flags);
 	if (server < queue->nr)
-		queue_work(vfio_mig_wq, &queue->servers[server]);
+		vfio_mig_wake_server(queue, server);
 }
 
-/* Return: the next session, or NULL if @server has nothing to do any more. */
-static struct vfio_mig_session *vfio_mig_dequeue(struct vfio_mig_queue *queue,
-						 unsigned int server)
+/* If more has come for it, the session stands in the queue again. */
+static void vfio_mig_served(struct vfio_mig_queue *queue,
+			    struct vfio_mig_session *session)
+{
+	lockdep_assert_held(&queue->lock);
+	session->served = false;
+	if (session->waiting)
+		list_add_tail(&session->node, &queue->sessions);
+}
+
+/*
+ * @last is what @server has served, or NULL.
+ * Return: the next session, or NULL if @server has nothing to do any more.
+ */
+static struct vfio_mig_session *vfio_mig_next(struct vfio_mig_queue *queue,
+					      unsigned int server,
+					      struct vfio_mig_session *last)
 {
 	struct vfio_mig_session *session;
 
 	spin_lock_irq(&queue->lock);
+	if (last)
+		vfio_mig_served(queue, last);
 	session = list_first_entry_or_null(&queue->sessions,
 					   struct vfio_mig_session, node);
 	if (session) {
@@ -98,31 +136,20 @@ static struct vfio_mig_session *vfio_mig_dequeue(struct vfio_mig_queue *queue,
 		__clear_bit(server, &queue->busy);
 	}
 	spin_unlock_irq(&queue->lock);
+	if (last)
+		vfio_mig_session_put(last);
 
 	return session;
-}
-
-/* If more has come for it, the session stands in the queue again. */
-static void vfio_mig_served(struct vfio_mig_queue *queue,
-			    struct vfio_mig_session *session)
-{
-	spin_lock_irq(&queue->lock);
-	session->served = false;
-	if (session->waiting)
-		list_add_tail(&session->node, &queue->sessions);
-	spin_unlock_irq(&queue->lock);
-	vfio_mig_session_put(session);
 }
 
 static void vfio_mig_server(struct work_struct *work)
 {
 	struct vfio_mig_queue *queue = &vfio_mig_queue;
 	unsigned int server = work - queue->servers;
-	struct vfio_mig_session *session;
+	struct vfio_mig_session *session = NULL;
 
-	while ((session = vfio_mig_dequeue(queue, server))) {
+	while ((session = vfio_mig_next(queue, server, session))) {
 		vfio_mig_session_serve(session);
-		vfio_mig_served(queue, session);
 		cond_resched();
 	}
 }
@@ -139,7 +166,7 @@ int vfio_mig_workers_init(void)
 
 	spin_lock_init(&queue->lock);
 	INIT_LIST_HEAD(&queue->sessions);
-	queue->nr = clamp(num_possible_cpus(), 2u, (unsigned int)VFIO_MIG_MAX_SERVERS);
+	queue->nr = clamp(nr_cpu_ids, 2u, (unsigned int)VFIO_MIG_MAX_SERVERS);
 	for (i = 0; i < queue->nr; i++)
 		INIT_WORK(&queue->servers[i], vfio_mig_server);
 	vfio_mig_wq = alloc_workqueue("vfio-migration", WQ_UNBOUND, 0);
