@@ -136,6 +136,8 @@ static int vfio_mig_drain_release(struct inode *inode, struct file *file)
 	if (mine)
 		WRITE_ONCE(mig->drain.ending, true);
 	spin_unlock_irq(&mig->reset_lock);
+	/* Pairs with vfio_mig_unlock(). */
+	smp_mb();
 	if (mine && mutex_trylock(&mig->state_mutex))
 		vfio_mig_unlock(mig);
 	vfio_mig_put(mig);

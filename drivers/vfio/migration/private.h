@@ -160,6 +160,8 @@ struct vfio_mig_drain {
  * @copy_back: the client opted in to A11; set by any thread, with no lock
  * @precopy_info_v2: the client opted in to VFIO_PRECOPY_INFO_REINIT, where vfio.ko
  *	does not know that; likewise
+ * @deferred: the worker gave way to whoever holds @state_mutex, who is to call it
+ *	again. Set by the worker, cleared under @reset_lock
  * @wait: sleepers in an arc, and those that wait for !@busy
  * @reset_lock: protects the members below
  * @open: between vfio_mig_open() and vfio_mig_close()
@@ -195,6 +197,7 @@ struct vfio_mig {
 	u64 loaded_id;
 	bool is_loaded;
 	unsigned long reset_count;
+	bool deferred;
 	wait_queue_head_t wait;
 
 	/* which session is current, and whether a reset is due */

@@ -16,8 +16,8 @@
  * A reset by the bus takes time, in which nobody may touch the device: between
  * reset_prepare and reset_done, step 2 waits, and so do transitions.
  *
- * So that no reset is lost between the holder's last look and its unlock, the
- * unlock is made under reset_lock.
+ * So that no reset is lost between the holder's last look and its unlock, it looks
+ * again afterwards: who has asked and then finds the mutex taken is seen.
  */
 #include "session.h"
 #include "trace.h"
@@ -40,6 +40,8 @@ static bool vfio_mig_ask_reset(struct vfio_mig *mig, bool bus)
 			vfio_mig_session_end(mig->session);
 	}
 	spin_unlock_irqrestore(&mig->reset_lock, flags);
+	/* Before the look at state_mutex; pairs with vfio_mig_unlock(). */
+	smp_mb();
 	if (open) {
 		trace_vfio_mig_reset(mig->name, vfio_mig_state(mig),
 				     VFIO_MIG_TRACE_ASKED);
@@ -49,11 +51,10 @@ static bool vfio_mig_ask_reset(struct vfio_mig *mig, bool bus)
 	return open;
 }
 
+/* For good only with reset_lock held. */
 static bool vfio_mig_reset_due(const struct vfio_mig *mig)
 {
-	lockdep_assert_held(&mig->reset_lock);
-
-	return mig->reset_pending && !mig->bus_reset;
+	return READ_ONCE(mig->reset_pending) && !READ_ONCE(mig->bus_reset);
 }
 
 /* Of a drain, only the end is ever due (drain.c). */
@@ -105,23 +106,22 @@ void vfio_mig_run_pending(struct vfio_mig *mig)
 
 /**
  * vfio_mig_unlock - drop state_mutex, after what came meanwhile
- * @mig: device; state_mutex is held
+ * @mig: device that the caller keeps alive; state_mutex is held
  */
 void vfio_mig_unlock(struct vfio_mig *mig)
 {
-	unsigned long flags;
-
-	for (;;) {
+	do {
 		vfio_mig_run_pending(mig);
-		spin_lock_irqsave(&mig->reset_lock, flags);
-		if (!vfio_mig_reset_due(mig) && !vfio_mig_drain_due(mig))
-			break;
-		spin_unlock_irqrestore(&mig->reset_lock, flags);
-	}
-	mutex_unlock(&mig->state_mutex);
-	if (mig->session)
-		vfio_mig_session_unlocked(mig->session);
-	spin_unlock_irqrestore(&mig->reset_lock, flags);
+		mutex_unlock(&mig->state_mutex);
+		/*
+		 * Pairs with those who want something of the holder, and try the
+		 * mutex then: either they get it, or this sees what they want.
+		 */
+		smp_mb();
+	} while ((vfio_mig_reset_due(mig) || vfio_mig_drain_due(mig)) &&
+		 mutex_trylock(&mig->state_mutex));
+	if (READ_ONCE(mig->deferred))
+		vfio_mig_session_undefer(mig);
 }
 
 /**

@@ -202,30 +202,30 @@ int vfio_mig_driver_errno(int err)
  */
 bool vfio_mig_session_trylock(struct vfio_mig_session *session)
 {
-	struct mutex *state_mutex = &session->mig->state_mutex;
+	struct vfio_mig *mig = session->mig;
 
-	if (mutex_trylock(state_mutex))
+	if (mutex_trylock(&mig->state_mutex))
 		return true;
-	set_bit(VFIO_MIG_DEFERRED, &session->flags);
-	/* Pairs with vfio_mig_session_unlocked(): one of the two sees the other. */
-	smp_mb__after_atomic();
-	if (!mutex_trylock(state_mutex))
-		return false;
-	clear_bit(VFIO_MIG_DEFERRED, &session->flags);
+	WRITE_ONCE(mig->deferred, true);
+	/* Pairs with vfio_mig_unlock(). */
+	smp_mb();
 
-	return true;
+	return mutex_trylock(&mig->state_mutex);
 }
 
 /**
- * vfio_mig_session_unlocked - call the worker again that gave way
- * @session: current session; reset_lock is held, and state_mutex was just dropped
+ * vfio_mig_session_undefer - call the worker again that gave way
+ * @mig: device, whose state_mutex was just dropped
  */
-void vfio_mig_session_unlocked(struct vfio_mig_session *session)
+void vfio_mig_session_undefer(struct vfio_mig *mig)
 {
-	/* Pairs with vfio_mig_session_trylock(). */
-	smp_mb();
-	if (test_and_clear_bit(VFIO_MIG_DEFERRED, &session->flags))
-		vfio_mig_session_work(session);
+	unsigned long flags;
+
+	spin_lock_irqsave(&mig->reset_lock, flags);
+	WRITE_ONCE(mig->deferred, false);
+	if (mig->session)
+		vfio_mig_session_work(mig->session);
+	spin_unlock_irqrestore(&mig->reset_lock, flags);
 }
 
 /* The worker is done for now: readers, writers and RESUMING -> STOP may look. */
@@ -234,7 +234,8 @@ static void vfio_mig_session_idle(struct vfio_mig_session *session)
 	spin_lock(&session->lock);
 	session->working = false;
 	spin_unlock(&session->lock);
-	wake_up_all(&session->wait);
+	if (wq_has_sleeper(&session->wait))
+		wake_up_all(&session->wait);
 	vfio_mig_session_purge(session);
 }
 

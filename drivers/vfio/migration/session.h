@@ -272,8 +272,6 @@ enum {
 	VFIO_MIG_KICKED,
 	/* Some process got the fd. */
 	VFIO_MIG_DELIVERED,
-	/* The worker gave way to a transition, which is to call it again. */
-	VFIO_MIG_DEFERRED,
 	/* The first pass began again, and the client was not told yet. */
 	VFIO_MIG_REINIT,
 	/* The first pass began again at some time. */
@@ -390,7 +388,7 @@ void vfio_mig_session_end(struct vfio_mig_session *session);
 void vfio_mig_session_detach(struct vfio_mig *mig);
 void vfio_mig_session_serve(struct vfio_mig_session *session);
 bool vfio_mig_session_trylock(struct vfio_mig_session *session);
-void vfio_mig_session_unlocked(struct vfio_mig_session *session);
+void vfio_mig_session_undefer(struct vfio_mig *mig);
 void vfio_mig_session_purge(struct vfio_mig_session *session);
 int vfio_mig_driver_errno(int err);
 int vfio_mig_slot_take(struct vfio_mig_session *session,
