@@ -49,7 +49,7 @@ build()
 		KDIR="$kdir" "${arch[@]}" FARM="$out/farm" MODULES="$out/modules"
 }
 
-# Memory for 256 devices of 8 MiB and one of 256; an emulated CPU takes its time.
+# Memory for 256 devices of 8 MiB and one of 2 GiB; an emulated CPU takes its time.
 run()
 {
 	local runner=$vm/uml.sh limit=1200
@@ -57,7 +57,7 @@ run()
 	if [ "$machine" = qemu ]; then
 		runner=$vm/run.sh limit=3600
 	fi
-	$runner -m 5G -t $limit -o "$out" -M "$out/modules" -- \
+	$runner -m 6G -t $limit -o "$out" -M "$out/modules" -- \
 		tools/testing/bench/guest.sh "$rounds" "$out/figures" "${subjects[@]}"
 }
 
