@@ -63,7 +63,7 @@ uint64_t engine_drain(struct io_uring *ring, struct engine_source *sources,
 	}
 	while (left) {
 		/* With many, it pays to wait for a few at once; all will come. */
-		io_uring_submit_and_wait(ring, (left + 15) / 16);
+		io_uring_submit_and_wait(ring, (left + 7) / 8);
 		calls++;
 		n = 0;
 		io_uring_for_each_cqe(ring, head, cqe) {
