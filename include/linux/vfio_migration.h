@@ -95,7 +95,7 @@ struct vfio_mig_precopy {
  * @load: consume one complete, checked section. Content is still untrusted: the
  *	checksum proves transport, not intent. Returns VFIO_MIG_MORE, VFIO_MIG_IDLE
  *	or one of -EINVAL, -EIO, -ENOMEM, which refuses the whole stream (B9).
- *	What it applies must be undone by reset().
+ *	What it applies must be undone by reset(). Must be bounded, as save().
  * @reset: bring the device into the state it has after power on, RUNNING. Cannot
  *	fail. Follows VFIO_DEVICE_RESET and errors that reset clears (A6). May run
  *	under memory_lock (PCI).

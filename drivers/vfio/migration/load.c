@@ -295,11 +295,14 @@ static void vfio_mig_load_consumed(struct vfio_mig_session *session)
 void vfio_mig_load_work(struct vfio_mig_session *session)
 {
 	struct vfio_mig_section *section;
+	unsigned int turn = 0;
 
 	while ((section = vfio_mig_load_first(session))) {
 		if (vfio_mig_load_section(session, section) != VFIO_MIG_MORE)
 			break;
 		vfio_mig_load_consumed(session);
+		if (vfio_mig_session_yield(session, ++turn))
+			break;
 		cond_resched();
 	}
 }

@@ -10,14 +10,15 @@
  *  (3) vfio_mig.reset_lock	a pending reset, and which session is current
  *
  *  vfio_mig.stats_lock		what is only told to people; innermost
+ *  vfio_mig_queue.lock		who has something to do (worker.c); innermost
  *
- * Only (3) is taken in interrupts, by vfio_mig_kick() and its like.
+ * Only (3) and the queue's are taken in interrupts, by vfio_mig_kick() and its like.
  *
  * mmap_lock is never taken inside any of them: user memory is only touched with
  * no lock held, by whoever owns the session's slot. memory_lock is not taken
  * inside (2) and (3); a driver may take it for reading inside (1). Since reset
  * comes under memory_lock (PCI), its first step takes (3) alone, and its second
- * only tries (1): whoever holds (1) then runs the reset before letting go. A
+ * only tries (1): whoever holds (1) then looks when letting go, and runs it. A
  * driver's reset() may therefore run under memory_lock and must not take it.
  *
  * A transition that has to wait for the worker (the load that RESUMING -> STOP
@@ -197,7 +198,6 @@ struct vfio_mig {
 	u64 loaded_id;
 	bool is_loaded;
 	unsigned long reset_count;
-	bool deferred;
 	wait_queue_head_t wait;
 
 	/* which session is current, and whether a reset is due */
@@ -217,6 +217,7 @@ struct vfio_mig {
 
 	bool copy_back;
 	bool precopy_info_v2;
+	bool deferred;
 };
 
 static inline struct vfio_mig *vfio_mig_from_vdev(struct vfio_device *vdev)

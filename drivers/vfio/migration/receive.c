@@ -140,13 +140,11 @@ static void vfio_mig_load_complete(struct vfio_mig_session *session)
 	struct vfio_mig_section *section = load->section;
 	bool end = le32_to_cpu(section->header.type) == VFIO_MIG_SECTION_END;
 
+	lockdep_assert_held(&session->lock);
 	load->unserved += sizeof(section->header) + section->filled;
-	spin_lock(&session->lock);
 	list_add_tail(&section->node, &load->sections);
 	load->section = NULL;
 	load->stage = end ? VFIO_MIG_STAGE_END : VFIO_MIG_STAGE_SECTION;
-	spin_unlock(&session->lock);
-	vfio_mig_load_serve(session, VFIO_MIG_SERVE_LOAD);
 }
 
 static int vfio_mig_load_stream_header(struct vfio_mig_session *session)
@@ -172,10 +170,13 @@ static int vfio_mig_load_section_header(struct vfio_mig_session *session)
 	if (ret)
 		return ret;
 	ret = vfio_mig_load_begin(session);
-	if (!ret && !load->section->header.length)
-		vfio_mig_load_complete(session);
+	if (ret || load->section->header.length)
+		return ret;
+	spin_lock(&session->lock);
+	vfio_mig_load_complete(session);
+	spin_unlock(&session->lock);
 
-	return ret;
+	return 0;
 }
 
 /* Return: whether more was accepted; 0 if not, or a negative errno. */
@@ -277,14 +278,16 @@ static ssize_t vfio_mig_write_payload(struct vfio_mig_session *session,
 		section->filled += n;
 		session->load.queued += n;
 		session->load.accepted += n;
+		/* At once, or RESUMING -> STOP might come in between. */
+		if (section->filled == le32_to_cpu(section->header.length))
+			vfio_mig_load_complete(session);
 	}
 	spin_unlock(&session->lock);
 	if (ret <= 0) {
 		iov_iter_revert(from, n);
 		return ret;
 	}
-	if (section->filled == le32_to_cpu(section->header.length))
-		vfio_mig_load_complete(session);
+	vfio_mig_load_serve(session, VFIO_MIG_SERVE_LOAD);
 
 	return n;
 }

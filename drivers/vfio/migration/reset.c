@@ -10,8 +10,8 @@
  *    everybody. From here on waits of an arc return ECANCELED, and reads and
  *    writes ENODEV.
  * 2. Under state_mutex: have the driver reset the device. If somebody else holds
- *    the mutex, the holder does it before letting go (vfio_mig_unlock()); since
- *    the holder sleeps in no user memory, it is bound to.
+ *    the mutex, the holder does it when letting go (vfio_mig_unlock()); since the
+ *    holder sleeps in no user memory, it is bound to.
  *
  * A reset by the bus takes time, in which nobody may touch the device: between
  * reset_prepare and reset_done, step 2 waits, and so do transitions.

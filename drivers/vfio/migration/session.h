@@ -67,6 +67,9 @@ struct vfio_mig_chunk {
 /* Bytes of complete sections for which a writer calls the worker in between. */
 #define VFIO_MIG_SERVE_LOAD	SZ_256K
 
+/* Sections after which the worker looks whether other sessions wait. */
+#define VFIO_MIG_TURN		16
+
 /* Chunks that a reader has in hand at a time. */
 #define VFIO_MIG_CLAIM		VFIO_MIG_SINK_CHUNKS
 
@@ -379,6 +382,7 @@ extern struct workqueue_struct *vfio_mig_wq;
 int vfio_mig_workers_init(void);
 void vfio_mig_workers_exit(void);
 void vfio_mig_session_work(struct vfio_mig_session *session);
+bool vfio_mig_session_yield(struct vfio_mig_session *session, unsigned int turn);
 
 /* session.c: sessions of both directions */
 struct vfio_mig_session *vfio_mig_session_open(struct vfio_mig *mig,

@@ -2,14 +2,17 @@
 /*
  * VFIO migration core: who does the work of the sessions
  *
- * Sessions that have something to do stand in one queue. A few servers, as many as
- * there are CPUs, go through it until it is empty. While they are busy, work for
- * another session costs an entry in a list: a work item of its own would be a
- * wake-up and a switch for each few pages, with hundreds of sessions.
+ * Sessions that have something to do stand in one queue. A few servers, one for each
+ * CPU, go through it until it is empty. While they are busy, work for another session
+ * costs an entry in a list: a work item of its own would be a wake-up and a switch
+ * for each few pages, with hundreds of sessions. After some sections a session goes
+ * to the end of the queue if others wait.
  *
- * Each server belongs to a CPU, where the scheduler is asked to run it. Work goes to
- * the next CPU that has none to do, rather than to the one that it came from: there
- * a client is running, which goes on while its session is served.
+ * A server runs from the workqueue's pool that its CPU belongs to. Work goes to the
+ * next server that has none to do, rather than to that of the CPU where it came from:
+ * a client is running there, which goes on while its session is served. That one is
+ * only woken if others wait as well, or if the busy ones do not come in time, though
+ * callbacks ought to be short.
  *
  * A session is served by one server at a time. What comes for it meanwhile has it
  * stand in the queue again afterwards. The queue holds a reference to a session.
@@ -18,59 +21,72 @@
 #include <linux/bitmap.h>
 #include <linux/cpumask.h>
 #include <linux/module.h>
+#include <linux/slab.h>
 #include <linux/smp.h>
 
 #include "session.h"
 
-#define VFIO_MIG_MAX_SERVERS	BITS_PER_LONG
+/* How long a session waits for busy servers while another is idle. */
+#define VFIO_MIG_OVERDUE_MS	4
 
 /**
  * struct vfio_mig_queue - sessions that have something to do
  * @lock: protects the members, and those of sessions that say so; taken in any
  *	context
  * @sessions: by &vfio_mig_session.node
- * @busy: servers that run or are about to
+ * @busy: bits of servers that run or are about to
  * @nr: servers. Immutable
- * @servers: what they run from
+ * @servers: what they run from, by CPU
+ * @overdue: wakes a server for who waits too long
  */
 static struct vfio_mig_queue {
 	/* who stands in the queue, who serves it */
 	spinlock_t lock;
 	struct list_head sessions;
-	unsigned long busy;
+	unsigned long *busy;
 	unsigned int nr;
-	struct work_struct servers[VFIO_MIG_MAX_SERVERS];
+	struct work_struct *servers;
+	struct delayed_work overdue;
 } vfio_mig_queue;
 
 struct workqueue_struct *vfio_mig_wq;
 EXPORT_SYMBOL_IF_KUNIT(vfio_mig_wq);
 
-/*
- * The queue is locked. The CPU that the work comes from has its server woken only if
- * others wait as well: with no other server busy there is always another choice.
- * Return: a server to be woken, or one that there is not.
- */
-static unsigned int vfio_mig_choose(const struct vfio_mig_queue *queue)
+/* Under the lock, so that who is marked busy does come. */
+static void vfio_mig_wake_server(struct vfio_mig_queue *queue, unsigned int cpu)
 {
-	unsigned int here = raw_smp_processor_id() % queue->nr;
-	unsigned int server;
-
 	lockdep_assert_held(&queue->lock);
-	server = find_next_zero_bit(&queue->busy, queue->nr, here + 1);
-	if (server >= queue->nr)
-		server = find_first_zero_bit(&queue->busy, queue->nr);
-
-	return server == here && list_empty(&queue->sessions) ?
-	       queue->nr : server;
+	__set_bit(cpu, queue->busy);
+	queue_work_on(cpu, vfio_mig_wq, &queue->servers[cpu]);
 }
 
-static void vfio_mig_wake_server(struct vfio_mig_queue *queue,
-				 unsigned int server)
+/* Return: the CPU of a server that is idle, @here being the last choice, or @nr. */
+static unsigned int vfio_mig_find_idle(const struct vfio_mig_queue *queue,
+				       unsigned int here)
 {
-	int cpu = server < nr_cpu_ids && cpu_online(server) ?
-		  server : WORK_CPU_UNBOUND;
+	unsigned int cpu;
 
-	queue_work_on(cpu, vfio_mig_wq, &queue->servers[server]);
+	lockdep_assert_held(&queue->lock);
+	for_each_cpu_wrap(cpu, cpu_online_mask, here + 1)
+		if (!test_bit(cpu, queue->busy))
+			return cpu;
+
+	return queue->nr;
+}
+
+static void vfio_mig_enqueue(struct vfio_mig_queue *queue,
+			     struct vfio_mig_session *session)
+{
+	unsigned int here = raw_smp_processor_id();
+	unsigned int cpu = vfio_mig_find_idle(queue, here);
+	bool alone = list_empty(&queue->sessions);
+
+	list_add_tail(&session->node, &queue->sessions);
+	if (cpu == here && alone && !bitmap_empty(queue->busy, queue->nr))
+		queue_delayed_work(vfio_mig_wq, &queue->overdue,
+				   msecs_to_jiffies(VFIO_MIG_OVERDUE_MS));
+	else if (cpu < queue->nr)
+		vfio_mig_wake_server(queue, cpu);
 }
 
 /**
@@ -82,7 +98,6 @@ static void vfio_mig_wake_server(struct vfio_mig_queue *queue,
 void vfio_mig_session_work(struct vfio_mig_session *session)
 {
 	struct vfio_mig_queue *queue = &vfio_mig_queue;
-	unsigned int server = queue->nr;
 	unsigned long flags;
 
 	if (vfio_mig_ended(session))
@@ -91,16 +106,38 @@ void vfio_mig_session_work(struct vfio_mig_session *session)
 	if (!session->waiting) {
 		session->waiting = true;
 		kref_get(&session->ref);
-		if (!session->served) {
-			server = vfio_mig_choose(queue);
-			list_add_tail(&session->node, &queue->sessions);
-		}
-		if (server < queue->nr)
-			__set_bit(server, &queue->busy);
+		if (!session->served)
+			vfio_mig_enqueue(queue, session);
 	}
 	spin_unlock_irqrestore(&queue->lock, flags);
-	if (server < queue->nr)
-		vfio_mig_wake_server(queue, server);
+}
+
+/**
+ * vfio_mig_session_yield - let others have their turn
+ * @session: session whose worker the caller is
+ * @turn: sections that it was at work on
+ *
+ * Return: true if the worker is called again later.
+ */
+bool vfio_mig_session_yield(struct vfio_mig_session *session, unsigned int turn)
+{
+	if (turn < VFIO_MIG_TURN || list_empty_careful(&vfio_mig_queue.sessions))
+		return false;
+	vfio_mig_session_work(session);
+
+	return true;
+}
+
+static void vfio_mig_overdue(struct work_struct *work)
+{
+	struct vfio_mig_queue *queue = &vfio_mig_queue;
+	unsigned int cpu;
+
+	spin_lock_irq(&queue->lock);
+	cpu = vfio_mig_find_idle(queue, raw_smp_processor_id());
+	if (!list_empty(&queue->sessions) && cpu < queue->nr)
+		vfio_mig_wake_server(queue, cpu);
+	spin_unlock_irq(&queue->lock);
 }
 
 /* If more has come for it, the session stands in the queue again. */
@@ -133,7 +170,7 @@ static struct vfio_mig_session *vfio_mig_next(struct vfio_mig_queue *queue,
 		session->waiting = false;
 		session->served = true;
 	} else {
-		__clear_bit(server, &queue->busy);
+		__clear_bit(server, queue->busy);
 	}
 	spin_unlock_irq(&queue->lock);
 	if (last)
@@ -166,12 +203,19 @@ int vfio_mig_workers_init(void)
 
 	spin_lock_init(&queue->lock);
 	INIT_LIST_HEAD(&queue->sessions);
-	queue->nr = clamp(nr_cpu_ids, 2u, (unsigned int)VFIO_MIG_MAX_SERVERS);
+	INIT_DELAYED_WORK(&queue->overdue, vfio_mig_overdue);
+	queue->nr = nr_cpu_ids;
+	queue->busy = bitmap_zalloc(queue->nr, GFP_KERNEL);
+	queue->servers = kcalloc(queue->nr, sizeof(*queue->servers), GFP_KERNEL);
+	vfio_mig_wq = alloc_workqueue("vfio-migration", WQ_UNBOUND, 0);
+	if (!queue->busy || !queue->servers || !vfio_mig_wq) {
+		vfio_mig_workers_exit();
+		return -ENOMEM;
+	}
 	for (i = 0; i < queue->nr; i++)
 		INIT_WORK(&queue->servers[i], vfio_mig_server);
-	vfio_mig_wq = alloc_workqueue("vfio-migration", WQ_UNBOUND, 0);
 
-	return vfio_mig_wq ? 0 : -ENOMEM;
+	return 0;
 }
 
 /**
@@ -179,5 +223,12 @@ int vfio_mig_workers_init(void)
  */
 void vfio_mig_workers_exit(void)
 {
-	destroy_workqueue(vfio_mig_wq);
+	struct vfio_mig_queue *queue = &vfio_mig_queue;
+
+	if (vfio_mig_wq) {
+		cancel_delayed_work_sync(&queue->overdue);
+		destroy_workqueue(vfio_mig_wq);
+	}
+	kfree(queue->servers);
+	bitmap_free(queue->busy);
 }
