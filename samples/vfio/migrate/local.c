@@ -48,12 +48,29 @@ static bool fill_stop(struct migration *m, struct pair *p, bool source,
 	return source;
 }
 
+/*
+ * Asked first, since one that somebody reset meanwhile would go there as well, with
+ * nothing of the state.
+ */
+static int confirm_job(struct job *job)
+{
+	struct device *dev = job->dev;
+	uint32_t state;
+
+	if (!device_get_state(dev, &state) && state != VFIO_DEVICE_STATE_RESUMING)
+		return fail_at(&job->fail, dev->name, ECANCELED, "confirm",
+			       "it is in %s and not in RESUMING: it was reset, or its state changed, by someone else",
+			       state_name(state));
+	return set_state_job(job);
+}
+
 static bool fill_confirm(struct migration *m, struct pair *p, bool source,
 			 struct job *job)
 {
 	(void)m;
 	job->target = has_p2p(&p->dst) ? VFIO_DEVICE_STATE_RUNNING_P2P :
 					 VFIO_DEVICE_STATE_STOP;
+	job->fn = confirm_job;
 	return !source;
 }
 

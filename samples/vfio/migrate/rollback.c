@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The way back, as long as not every destination has confirmed: destinations
- * are reset, sources return to the state that they were found in. They leave
+ * are reset and do not run, sources return to the state that they were found in. They leave
  * STOP for RUNNING_P2P together and RUNNING_P2P together, as on any way up.
  *
  * A source's memory is the only copy now. So a transition that fails is tried
@@ -12,9 +12,16 @@
 
 #include "migrate.h"
 
+/* One that something else holds open is stopped too: only one side may run. */
 static int reset_job(struct job *job)
 {
-	return device_reset(job->dev, &job->fail);
+	struct device *dev = job->dev;
+
+	if (device_reset(dev, &job->fail))
+		return -job->fail.err;
+	if (dev->path.fd >= 0)
+		return device_set_state(dev, VFIO_DEVICE_STATE_STOP, &job->fail);
+	return 0;
 }
 
 static bool reset_destination(struct migration *m, struct pair *p, bool source,
