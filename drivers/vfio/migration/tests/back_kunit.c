@@ -134,6 +134,8 @@ static void migt_back_often(struct kunit *test)
 		if (i % 2)
 			migt_settle();
 	}
+	/* If it is, there is nothing after it. */
+	KUNIT_EXPECT_EQ(test, migt_go(trip.fake, trip.target), 0);
 	migt_trip_end(&trip);
 }
 
