@@ -162,7 +162,7 @@ struct vfio_mig_drain {
  * @precopy_info_v2: the client opted in to VFIO_PRECOPY_INFO_REINIT, where vfio.ko
  *	does not know that; likewise
  * @deferred: the worker gave way to whoever holds @state_mutex, who is to call it
- *	again. Set by the worker, cleared under @reset_lock
+ *	again. Set by the worker; whoever clears it does so
  * @wait: sleepers in an arc, and those that wait for !@busy
  * @reset_lock: protects the members below
  * @open: between vfio_mig_open() and vfio_mig_close()
@@ -217,7 +217,7 @@ struct vfio_mig {
 
 	bool copy_back;
 	bool precopy_info_v2;
-	bool deferred;
+	unsigned int deferred;
 };
 
 static inline struct vfio_mig *vfio_mig_from_vdev(struct vfio_device *vdev)

@@ -206,11 +206,17 @@ bool vfio_mig_session_trylock(struct vfio_mig_session *session)
 
 	if (mutex_trylock(&mig->state_mutex))
 		return true;
-	WRITE_ONCE(mig->deferred, true);
+	WRITE_ONCE(mig->deferred, 1);
 	/* Pairs with vfio_mig_unlock(). */
 	smp_mb();
+	if (!mutex_trylock(&mig->state_mutex))
+		return false;
+	/* If somebody has called already, save() would be called twice. */
+	if (mig->session != session || xchg(&mig->deferred, 0))
+		return true;
+	vfio_mig_unlock(mig);
 
-	return mutex_trylock(&mig->state_mutex);
+	return false;
 }
 
 /**
@@ -222,8 +228,7 @@ void vfio_mig_session_undefer(struct vfio_mig *mig)
 	unsigned long flags;
 
 	spin_lock_irqsave(&mig->reset_lock, flags);
-	WRITE_ONCE(mig->deferred, false);
-	if (mig->session)
+	if (xchg(&mig->deferred, 0) && mig->session)
 		vfio_mig_session_work(mig->session);
 	spin_unlock_irqrestore(&mig->reset_lock, flags);
 }
