@@ -198,7 +198,7 @@ int vfio_mig_driver_errno(int err)
  * serve all devices.
  *
  * Return: true with state_mutex held, for vfio_mig_unlock(). Else who has it calls
- * the worker again.
+ * the worker again, or has done so already.
  */
 bool vfio_mig_session_trylock(struct vfio_mig_session *session)
 {
@@ -239,8 +239,7 @@ static void vfio_mig_session_idle(struct vfio_mig_session *session)
 	spin_lock(&session->lock);
 	session->working = false;
 	spin_unlock(&session->lock);
-	if (wq_has_sleeper(&session->wait))
-		wake_up_all(&session->wait);
+	vfio_mig_wake(session);
 	vfio_mig_session_purge(session);
 }
 
