@@ -287,7 +287,6 @@ static ssize_t vfio_mig_write_payload(struct vfio_mig_session *session,
 		iov_iter_revert(from, n);
 		return ret;
 	}
-	vfio_mig_load_serve(session, VFIO_MIG_SERVE_LOAD);
 
 	return n;
 }
@@ -338,6 +337,7 @@ ssize_t vfio_mig_load_write(struct vfio_mig_session *session,
 		if (ret < 0)
 			break;
 		done += ret;
+		vfio_mig_load_serve(session, VFIO_MIG_SERVE_LOAD);
 	}
 	vfio_mig_load_serve(session, 0);
 
