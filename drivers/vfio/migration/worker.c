@@ -35,7 +35,6 @@
  *	context
  * @sessions: by &vfio_mig_session.node
  * @busy: bits of servers that run or are about to
- * @nr: servers. Immutable
  * @servers: what they run from, by CPU
  * @overdue: wakes a server for who waits too long
  */
@@ -44,7 +43,6 @@ static struct vfio_mig_queue {
 	spinlock_t lock;
 	struct list_head sessions;
 	unsigned long *busy;
-	unsigned int nr;
 	struct work_struct *servers;
 	struct delayed_work overdue;
 } vfio_mig_queue;
@@ -60,7 +58,7 @@ static void vfio_mig_wake_server(struct vfio_mig_queue *queue, unsigned int cpu)
 	queue_work_on(cpu, vfio_mig_wq, &queue->servers[cpu]);
 }
 
-/* Return: the CPU of a server that is idle, @here being the last choice, or @nr. */
+/* Return: the CPU of a server that is idle, @here being the last choice, or nr_cpu_ids. */
 static unsigned int vfio_mig_find_idle(const struct vfio_mig_queue *queue,
 				       unsigned int here)
 {
@@ -71,7 +69,7 @@ static unsigned int vfio_mig_find_idle(const struct vfio_mig_queue *queue,
 		if (!test_bit(cpu, queue->busy))
 			return cpu;
 
-	return queue->nr;
+	return nr_cpu_ids;
 }
 
 static void vfio_mig_enqueue(struct vfio_mig_queue *queue,
@@ -82,10 +80,10 @@ static void vfio_mig_enqueue(struct vfio_mig_queue *queue,
 	bool alone = list_empty(&queue->sessions);
 
 	list_add_tail(&session->node, &queue->sessions);
-	if (cpu == here && alone && !bitmap_empty(queue->busy, queue->nr))
+	if (cpu == here && alone && !bitmap_empty(queue->busy, nr_cpu_ids))
 		queue_delayed_work(vfio_mig_wq, &queue->overdue,
 				   msecs_to_jiffies(VFIO_MIG_OVERDUE_MS));
-	else if (cpu < queue->nr)
+	else if (cpu < nr_cpu_ids)
 		vfio_mig_wake_server(queue, cpu);
 }
 
@@ -135,7 +133,7 @@ static void vfio_mig_overdue(struct work_struct *work)
 
 	spin_lock_irq(&queue->lock);
 	cpu = vfio_mig_find_idle(queue, raw_smp_processor_id());
-	if (!list_empty(&queue->sessions) && cpu < queue->nr)
+	if (!list_empty(&queue->sessions) && cpu < nr_cpu_ids)
 		vfio_mig_wake_server(queue, cpu);
 	spin_unlock_irq(&queue->lock);
 }
@@ -204,15 +202,14 @@ int vfio_mig_workers_init(void)
 	spin_lock_init(&queue->lock);
 	INIT_LIST_HEAD(&queue->sessions);
 	INIT_DELAYED_WORK(&queue->overdue, vfio_mig_overdue);
-	queue->nr = nr_cpu_ids;
-	queue->busy = bitmap_zalloc(queue->nr, GFP_KERNEL);
-	queue->servers = kcalloc(queue->nr, sizeof(*queue->servers), GFP_KERNEL);
+	queue->busy = bitmap_zalloc(nr_cpu_ids, GFP_KERNEL);
+	queue->servers = kcalloc(nr_cpu_ids, sizeof(*queue->servers), GFP_KERNEL);
 	vfio_mig_wq = alloc_workqueue("vfio-migration", WQ_UNBOUND, 0);
 	if (!queue->busy || !queue->servers || !vfio_mig_wq) {
 		vfio_mig_workers_exit();
 		return -ENOMEM;
 	}
-	for (i = 0; i < queue->nr; i++)
+	for (i = 0; i < nr_cpu_ids; i++)
 		INIT_WORK(&queue->servers[i], vfio_mig_server);
 
 	return 0;
