@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The way back, as long as not every destination has confirmed: destinations
- * are reset and do not run, sources return to the state that they were found in. They leave
- * STOP for RUNNING_P2P together and RUNNING_P2P together, as on any way up.
+ * are reset and do not run, sources return to the state that they were found
+ * in. They leave STOP for RUNNING_P2P together and RUNNING_P2P together, as on
+ * any way up.
  *
  * A source's memory is the only copy now. So a transition that fails is tried
  * once more before a reset, which clears it, is what is left.
