@@ -79,7 +79,10 @@ ssize_t vfio_mig_write_once(struct vfio_mig_session *session,
 	return ret;
 }
 
-/* As a pipe does, a blocking write goes on until everything is accepted. */
+/*
+ * As a pipe does, a blocking write goes on until everything is accepted. Which is not
+ * to say that it was good: that is known at the end of the stream.
+ */
 static ssize_t vfio_mig_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct vfio_mig_session *session = iocb->ki_filp->private_data;
@@ -98,6 +101,8 @@ static ssize_t vfio_mig_write_iter(struct kiocb *iocb, struct iov_iter *from)
 			break;
 	} while (iov_iter_count(from));
 
+	if (ret > 0 && !nowait)
+		ret = vfio_mig_load_settle(session);
 	/* What is not for good is told by a short count. */
 	if (ret == -EINTR || ret == -EAGAIN || ret == -EFAULT)
 		return done ?: ret;

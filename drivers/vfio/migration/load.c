@@ -319,6 +319,43 @@ static bool vfio_mig_load_drained(struct vfio_mig_session *session)
 	return drained;
 }
 
+static bool vfio_mig_load_ended(struct vfio_mig_session *session)
+{
+	bool ended;
+
+	spin_lock(&session->lock);
+	ended = session->load.stage == VFIO_MIG_STAGE_END;
+	spin_unlock(&session->lock);
+
+	return ended;
+}
+
+/**
+ * vfio_mig_load_settle - if a write has brought the end section, wait for the worker
+ * @session: resuming session, whose slot the caller has let go of
+ *
+ * What comes last may be what is wrong, and a client that leaves RESUMING only when
+ * it is to run, as QEMU does, has nobody to tell by then.
+ *
+ * Rule: B9, "at the earliest point where it is known".
+ * Return: 0, also if the session ends meanwhile or a signal comes, or the session's
+ * error.
+ */
+int vfio_mig_load_settle(struct vfio_mig_session *session)
+{
+	int ret;
+
+	if (!vfio_mig_load_ended(session) ||
+	    wait_event_interruptible(session->wait,
+				     vfio_mig_load_drained(session)))
+		return 0;
+	spin_lock(&session->lock);
+	ret = session->error;
+	spin_unlock(&session->lock);
+
+	return ret;
+}
+
 static void vfio_mig_load_set_ending(struct vfio_mig_session *session,
 				     bool ending)
 {

@@ -468,6 +468,7 @@ int vfio_mig_sink_queue_end(struct vfio_mig_session *session,
 void vfio_mig_load_init(struct vfio_mig_session *session);
 void vfio_mig_load_purge(struct vfio_mig_session *session);
 void vfio_mig_load_work(struct vfio_mig_session *session);
+int vfio_mig_load_settle(struct vfio_mig_session *session);
 int vfio_mig_load_finish(struct vfio_mig *mig);
 void vfio_mig_load_resume(struct vfio_mig_session *session);
 int vfio_mig_load_ready(struct vfio_mig_session *session);

@@ -220,12 +220,12 @@ ssize_t vfio_mig_splice_write(struct pipe_inode_info *pipe, struct file *file,
 	bool nowait = vfio_mig_splice_nowait(file, flags);
 	ssize_t ret;
 
-	for (;;) {
+	do {
 		ret = vfio_mig_empty_pipe(pipe, file, len);
 		if (ret != -EAGAIN || nowait)
-			return ret;
+			break;
 		ret = vfio_mig_splice_wait(session, pipe);
-		if (ret)
-			return ret;
-	}
+	} while (!ret);
+
+	return (ret > 0 && !nowait ? vfio_mig_load_settle(session) : 0) ?: ret;
 }

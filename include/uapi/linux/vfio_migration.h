@@ -142,7 +142,10 @@
  * ------------------
  *
  * They come from write(2), as early as the fault can be known, and from the SET
- * that leaves RESUMING, which then leads to ERROR:
+ * that leaves RESUMING, which then leads to ERROR. A blocking write(2) whose last byte
+ * is that of the end section returns when everything is loaded: it tells whether the
+ * stream as a whole was taken, unless a signal, a reset or the last close comes first.
+ * Where nothing blocks, with O_NONBLOCK or from io_uring, SET tells.
  *
  *  EILSEQ		not a stream: bad magic
  *  EBADMSG		a checksum is wrong

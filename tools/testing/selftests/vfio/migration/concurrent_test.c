@@ -271,7 +271,9 @@ TEST_F(concurrent, writers_race_past_end)
 	vfm_thread_start(&second, vfm_thread_write, &io2);
 	vfm_assert_blocked(&second);
 	vfm_uffd_release(&self->uffd, self->other);
-	ASSERT_EQ(60, vfm_thread_join(&self->stalled));
+	/* It waits for the verdict, in which the second one may have its part. */
+	ret = vfm_thread_join(&self->stalled);
+	ASSERT_TRUE(ret == -E2BIG || ret == 60) TH_LOG("%ld", ret);
 	ret = vfm_thread_join(&second);
 	ASSERT_TRUE(ret == -E2BIG || ret == 60) TH_LOG("%ld", ret);
 	vfm_set_state_err(self->dev, VFM_STOP, E2BIG);
