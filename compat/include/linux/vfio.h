@@ -15,7 +15,7 @@
 #define VFIO_REGION_INFO_OPS(fn)	.get_region_info_caps = (fn)
 #else
 #define VFIO_REGION_INFO_OPS(fn)	\
-	.mmap = __builtin_choose_expr(0, (fn), NULL)
+	.match = __builtin_choose_expr(0, (fn), NULL)
 #endif
 
 /*

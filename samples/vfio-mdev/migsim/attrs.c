@@ -9,6 +9,7 @@
 #include <linux/device.h>
 #include <linux/kstrtox.h>
 #include <linux/mm.h>
+#include <linux/string.h>
 #include <linux/sysfs.h>
 
 #include "migsim.h"

@@ -25,6 +25,7 @@ static int migsim_init_dev(struct vfio_device *vdev)
 	sim->config.nowait = 1;
 	migsim_memory_init(sim);
 	migsim_workload_init(sim);
+	migsim_irq_init(sim);
 	mutex_init(&sim->faults.lock);
 	INIT_LIST_HEAD(&sim->faults.rules);
 
@@ -35,11 +36,34 @@ static void migsim_release_dev(struct vfio_device *vdev)
 {
 	struct migsim_dev *sim = migsim_from_vdev(vdev);
 
-	if (!IS_ERR_OR_NULL(sim->mig))
-		vfio_mig_free(sim->mig);
+	vfio_mig_free(sim->mig);
+	mutex_lock(&sim->memory_lock);
 	migsim_memory_drop(sim);
+	mutex_unlock(&sim->memory_lock);
+	mutex_destroy(&sim->irq.lock);
 	mutex_destroy(&sim->memory_lock);
 	mutex_destroy(&sim->config_lock);
+}
+
+/* The device runs, and initiates whatever it likes. */
+static void migsim_run(struct migsim_dev *sim)
+{
+	migsim_workload_start(sim);
+}
+
+/**
+ * migsim_reset - as after power on
+ * @sim: open device
+ *
+ * What it had begun has no effect any more. It runs afterwards. Its config space stays
+ * as it is, as that of a physical function does, which the PCI core saves and restores.
+ */
+void migsim_reset(struct migsim_dev *sim)
+{
+	migsim_workload_stop(sim);
+	migsim_drain_stop(sim);
+	migsim_memory_reset(sim);
+	migsim_run(sim);
 }
 
 static int migsim_open(struct vfio_device *vdev)
@@ -57,8 +81,8 @@ static int migsim_open(struct vfio_device *vdev)
 	if (ret)
 		return ret;
 
-	migsim_pci_reset(sim);
-	migsim_workload_start(sim);
+	migsim_config_reset(sim);
+	migsim_run(sim);
 
 	return 0;
 }
@@ -69,6 +93,7 @@ static void migsim_close(struct vfio_device *vdev)
 
 	migsim_migration_close(sim);
 	migsim_workload_stop(sim);
+	migsim_irq_close(sim);
 	mutex_lock(&sim->config_lock);
 	mem_cgroup_put(sim->memcg);
 	sim->memcg = NULL;
@@ -87,7 +112,7 @@ static int migsim_get_info(struct vfio_device_info __user *arg)
 		return -EINVAL;
 	info.flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET;
 	info.num_regions = VFIO_PCI_NUM_REGIONS;
-	info.num_irqs = 0;
+	info.num_irqs = VFIO_PCI_NUM_IRQS;
 
 	return copy_to_user(arg, &info, minsz) ? -EFAULT : 0;
 }
@@ -100,6 +125,10 @@ static long migsim_ioctl(struct vfio_device *vdev, unsigned int cmd,
 	switch (cmd) {
 	case VFIO_DEVICE_GET_INFO:
 		return migsim_get_info((void __user *)arg);
+	case VFIO_DEVICE_GET_IRQ_INFO:
+		return migsim_irq_get_info((void __user *)arg);
+	case VFIO_DEVICE_SET_IRQS:
+		return migsim_irq_set_irqs(sim, (void __user *)arg);
 	case VFIO_DEVICE_RESET:
 		return vfio_mig_reset(sim->mig);
 	default:
@@ -123,6 +152,7 @@ const struct vfio_device_ops migsim_device_ops = {
 	.close_device = migsim_close,
 	.read = migsim_read,
 	.write = migsim_write,
+	.request = migsim_irq_request,
 	.ioctl = migsim_ioctl,
 	.device_feature = migsim_device_feature,
 	.bind_iommufd = vfio_iommufd_emulated_bind,

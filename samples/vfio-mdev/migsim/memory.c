@@ -111,6 +111,8 @@ void migsim_memory_reset(struct migsim_dev *sim)
 	memory->seed = sim->config.seed;
 	memory->nr_pages = sim->config.state_size >> PAGE_SHIFT;
 	memory->ticks = 0;
+	memory->int_status = 0;
+	memory->int_enable = 0;
 	memset(memory->scratch, 0, sizeof(memory->scratch));
 	memory->tracking = false;
 	memory->sent = 0;
@@ -154,7 +156,9 @@ void migsim_page_read(struct migsim_dev *sim, unsigned long index, void *to)
 static int migsim_page_insert(struct migsim_dev *sim, unsigned long index,
 			      void *page)
 {
-	void *old = xa_store(&sim->memory.pages, index, page, MIGSIM_GFP);
+	void *old;
+
+	old = xa_store(&sim->memory.pages, index, page, MIGSIM_GFP);
 
 	if (xa_is_err(old))
 		return xa_err(old);
@@ -164,15 +168,10 @@ static int migsim_page_insert(struct migsim_dev *sim, unsigned long index,
 	return 0;
 }
 
-/* The page, the device's alone, to be written to. Its mark stays. */
-static void *migsim_page_own(struct migsim_dev *sim, unsigned long index)
+static void *migsim_page_copy(struct migsim_dev *sim, unsigned long index)
 {
-	void *page = xa_load(&sim->memory.pages, index);
 	void *copy;
 
-	lockdep_assert_held(&sim->memory_lock);
-	if (page && page_count(virt_to_page(page)) == 1)
-		return page;
 	copy = (void *)__get_free_page(MIGSIM_GFP);
 	if (!copy)
 		return NULL;
@@ -183,6 +182,17 @@ static void *migsim_page_own(struct migsim_dev *sim, unsigned long index)
 	}
 
 	return copy;
+}
+
+/* The page, the device's alone, to be written to. Its dirty mark stays. */
+static void *migsim_page_own(struct migsim_dev *sim, unsigned long index)
+{
+	void *page = xa_load(&sim->memory.pages, index);
+
+	lockdep_assert_held(&sim->memory_lock);
+
+	return page && page_count(virt_to_page(page)) == 1 ? page :
+	       migsim_page_copy(sim, index);
 }
 
 /**
@@ -226,6 +236,18 @@ static void migsim_page_written(struct migsim_dev *sim, unsigned long index)
 	memory->nr_dirty++;
 }
 
+/* A page is about to be written to. Return: the page, the device's alone, or NULL. */
+static struct page *migsim_page_touch(struct migsim_dev *sim, unsigned long index)
+{
+	void *page = migsim_page_own(sim, index);
+
+	if (!page)
+		return NULL;
+	migsim_page_written(sim, index);
+
+	return virt_to_page(page);
+}
+
 /**
  * migsim_memory_read - bytes of device memory
  * @sim: device; memory_lock is held
@@ -233,7 +255,7 @@ static void migsim_page_written(struct migsim_dev *sim, unsigned long index)
  * @to: where to
  * @len: how many, all in one page
  *
- * Return: 0.
+ * Return: 0 or -ENOMEM.
  */
 int migsim_memory_read(struct migsim_dev *sim, u64 pos, void *to, size_t len)
 {
@@ -274,16 +296,15 @@ int migsim_memory_write(struct migsim_dev *sim, u64 pos, const void *from,
 			size_t len)
 {
 	unsigned long index = pos >> PAGE_SHIFT;
-	void *page;
+	struct page *page;
 
 	lockdep_assert_held(&sim->memory_lock);
 	if (!sim->memory.running || index >= sim->memory.nr_pages)
 		return 0;
-	page = migsim_page_own(sim, index);
+	page = migsim_page_touch(sim, index);
 	if (!page)
 		return -ENOMEM;
-	memcpy(page + offset_in_page(pos), from, len);
-	migsim_page_written(sim, index);
+	memcpy(page_address(page) + offset_in_page(pos), from, len);
 
 	return 0;
 }
@@ -379,15 +400,15 @@ void migsim_dirty_clear(struct migsim_dev *sim, unsigned long index)
 	memory->nr_dirty--;
 }
 
-static u64 migsim_small_hash(const struct migsim_memory *memory)
+static u64 migsim_small_hash(struct migsim_dev *sim)
 {
-	u64 small[3 + MIGSIM_NR_SCRATCH] = {
-		memory->seed, memory->nr_pages, memory->ticks,
-	};
+	const struct migsim_memory *memory = &sim->memory;
+	struct migsim_section_regs regs;
+	u64 where[2] = { memory->seed, memory->nr_pages };
 
-	memcpy(small + 3, memory->scratch, sizeof(memory->scratch));
+	migsim_regs_save(sim, &regs);
 
-	return xxh64(small, sizeof(small), 0);
+	return xxh64(&regs, sizeof(regs), xxh64(where, sizeof(where), 0));
 }
 
 /**
@@ -400,7 +421,7 @@ static u64 migsim_small_hash(const struct migsim_memory *memory)
 u64 migsim_state_hash(struct migsim_dev *sim)
 {
 	struct migsim_memory *memory = &sim->memory;
-	u64 sum = migsim_small_hash(memory);
+	u64 sum = migsim_small_hash(sim);
 	unsigned long index;
 	void *page;
 

@@ -15,25 +15,12 @@
 
 #include "migsim.h"
 
-enum {
-	MIGSIM_SECTION_CONFIG,
-	MIGSIM_SECTION_MEMORY,
-	MIGSIM_SECTION_REGS,
-	MIGSIM_NR_SECTIONS,
-};
-
-#define MIGSIM_STREAM_VERSION	1
+#define MIGSIM_STREAM_VERSION	2
 
 /* Payload of MIGSIM_SECTION_CONFIG. */
 struct migsim_section_config {
 	__le64 seed;
 	__le64 nr_pages;
-};
-
-/* Payload of MIGSIM_SECTION_REGS. */
-struct migsim_section_regs {
-	__le64 ticks;
-	__le64 scratch[MIGSIM_NR_SCRATCH];
 };
 
 /* A limited bandwidth may be exceeded for so long, after it was not used. */
@@ -124,6 +111,16 @@ static void migsim_move(struct migsim_dev *sim,
 		migsim_workload_start(sim);
 }
 
+/* RESUMING -> STOP: is what was loaded a device's state. */
+static int migsim_load_verdict(struct migsim_dev *sim)
+{
+	if (!sim->stream.loading || sim->stream.finished)
+		return 0;
+
+	return vfio_mig_broken(sim->mig, -EINVAL,
+			       "the stream does not end with the registers");
+}
+
 static int migsim_arc(struct vfio_mig *mig, enum vfio_device_mig_state from,
 		      enum vfio_device_mig_state to)
 {
@@ -136,13 +133,12 @@ static int migsim_arc(struct vfio_mig *mig, enum vfio_device_mig_state from,
 	ret = vfio_mig_wait_us(mig, migsim_arc_latency(sim, from, to));
 	if (ret)
 		return ret;
-	if (from == VFIO_DEVICE_STATE_RESUMING && sim->stream.loading &&
-	    !sim->stream.finished)
-		return vfio_mig_broken(mig, -EINVAL,
-				       "the stream has no registers");
-	migsim_move(sim, from, to);
+	if (from == VFIO_DEVICE_STATE_RESUMING)
+		ret = migsim_load_verdict(sim);
+	if (!ret)
+		migsim_move(sim, from, to);
 
-	return 0;
+	return ret;
 }
 
 /* Not yet: come back at @sim->stream.ready. */
@@ -182,6 +178,14 @@ static void migsim_spend(struct migsim_dev *sim, size_t bytes)
 						   bandwidth));
 }
 
+static int migsim_save_bytes(struct migsim_dev *sim, struct vfio_mig_sink *sink,
+			     enum migsim_section type, void *from, size_t size)
+{
+	vfio_mig_sink_section(sink, type, 0);
+
+	return vfio_mig_sink_bytes(sink, from, size);
+}
+
 static int migsim_save_config(struct migsim_dev *sim,
 			      struct vfio_mig_sink *sink)
 {
@@ -191,10 +195,9 @@ static int migsim_save_config(struct migsim_dev *sim,
 	};
 
 	sim->stream.configured = true;
-	vfio_mig_sink_section(sink, MIGSIM_SECTION_CONFIG, 0);
 
-	return vfio_mig_sink_bytes(sink, &config, sizeof(config)) ?:
-	       VFIO_MIG_MORE;
+	return migsim_save_bytes(sim, sink, MIGSIM_SECTION_CONFIG, &config,
+				 sizeof(config)) ?: VFIO_MIG_MORE;
 }
 
 /* In place, as hardware does that writes to memory by itself. */
@@ -262,22 +265,42 @@ static int migsim_save_dirty(struct migsim_dev *sim, struct vfio_mig_sink *sink,
 	return ret;
 }
 
-/* Return: 1 if pages were put into the section, 0 if there are none. */
-static int migsim_save_memory(struct migsim_dev *sim,
-			      struct vfio_mig_sink *sink)
+/* Return: whether there are pages to be saved, by *index if the first pass is over. */
+static bool migsim_pages_wait(struct migsim_dev *sim, unsigned long *index)
+{
+	*index = migsim_dirty_next(sim, sim->stream.cursor);
+
+	return sim->memory.sent < sim->memory.nr_pages || *index != ULONG_MAX;
+}
+
+static int migsim_save_pages(struct migsim_dev *sim, struct vfio_mig_sink *sink)
 {
 	struct migsim_memory *memory = &sim->memory;
+	unsigned long index;
+
+	lockdep_assert_held(&sim->memory_lock);
+	if (!migsim_pages_wait(sim, &index))
+		return 0;
+
+	return memory->sent < memory->nr_pages ?
+	       migsim_save_pass(sim, sink) :
+	       migsim_save_dirty(sim, sink, index);
+}
+
+/* *waited: whether there was a page to be saved. Return: as save(). */
+static int migsim_save_memory(struct migsim_dev *sim,
+			      struct vfio_mig_sink *sink, bool *waited)
+{
 	unsigned long index;
 	int ret;
 
 	mutex_lock(&sim->memory_lock);
-	index = migsim_dirty_next(sim, sim->stream.cursor);
-	if (memory->sent < memory->nr_pages)
-		ret = migsim_save_pass(sim, sink) ?: 1;
-	else if (index != ULONG_MAX)
-		ret = migsim_save_dirty(sim, sink, index) ?: 1;
-	else
-		ret = 0;
+	*waited = migsim_pages_wait(sim, &index);
+	mutex_unlock(&sim->memory_lock);
+	if (!*waited)
+		return VFIO_MIG_MORE;
+	mutex_lock(&sim->memory_lock);
+	ret = migsim_save_pages(sim, sink);
 	mutex_unlock(&sim->memory_lock);
 
 	return ret;
@@ -286,34 +309,30 @@ static int migsim_save_memory(struct migsim_dev *sim,
 static int migsim_save_regs(struct migsim_dev *sim, struct vfio_mig_sink *sink)
 {
 	struct migsim_section_regs regs;
-	unsigned int i;
 
 	mutex_lock(&sim->memory_lock);
-	regs.ticks = cpu_to_le64(sim->memory.ticks);
-	for (i = 0; i < MIGSIM_NR_SCRATCH; i++)
-		regs.scratch[i] = cpu_to_le64(sim->memory.scratch[i]);
+	migsim_regs_save(sim, &regs);
 	mutex_unlock(&sim->memory_lock);
-	vfio_mig_sink_section(sink, MIGSIM_SECTION_REGS, 0);
 
-	return vfio_mig_sink_bytes(sink, &regs, sizeof(regs)) ?: VFIO_MIG_DONE;
+	return migsim_save_bytes(sim, sink, MIGSIM_SECTION_REGS, &regs,
+				 sizeof(regs)) ?: VFIO_MIG_DONE;
 }
 
 static int migsim_save(struct vfio_mig *mig, struct vfio_mig_sink *sink)
 {
 	struct migsim_dev *sim = vfio_mig_priv(mig);
 	size_t room = vfio_mig_sink_room(sink);
+	bool waited;
 	int ret;
 
 	if (migsim_must_wait(sim))
 		return VFIO_MIG_IDLE;
 	if (!sim->stream.configured)
 		return migsim_save_config(sim, sink);
-	ret = migsim_save_memory(sim, sink);
-	if (ret < 0)
-		return ret;
+	ret = migsim_save_memory(sim, sink, &waited);
 	migsim_spend(sim, room - vfio_mig_sink_room(sink));
-	if (ret)
-		return VFIO_MIG_MORE;
+	if (ret || waited)
+		return ret;
 
 	return vfio_mig_state(mig) == VFIO_DEVICE_STATE_STOP_COPY ?
 	       migsim_save_regs(sim, sink) : VFIO_MIG_IDLE;
@@ -365,6 +384,9 @@ static int migsim_load_memory(struct migsim_dev *sim,
 	    len >> PAGE_SHIFT > sim->memory.nr_pages - index)
 		return -EINVAL;
 
+	/* What came back to PRE_COPY has registers again at the end. */
+	sim->stream.finished = false;
+
 	return migsim_load_pages(sim, source) ?: VFIO_MIG_MORE;
 }
 
@@ -372,17 +394,17 @@ static int migsim_load_regs(struct migsim_dev *sim,
 			    struct vfio_mig_source *source)
 {
 	struct migsim_section_regs regs;
-	unsigned int i;
+	int ret;
 
 	if (!sim->stream.configured ||
 	    vfio_mig_source_left(source) != sizeof(regs))
 		return -EINVAL;
 	vfio_mig_source_bytes(source, &regs, sizeof(regs));
 	mutex_lock(&sim->memory_lock);
-	sim->memory.ticks = le64_to_cpu(regs.ticks);
-	for (i = 0; i < MIGSIM_NR_SCRATCH; i++)
-		sim->memory.scratch[i] = le64_to_cpu(regs.scratch[i]);
+	ret = migsim_regs_load(sim, &regs);
 	mutex_unlock(&sim->memory_lock);
+	if (ret)
+		return ret;
 	sim->stream.finished = true;
 
 	return VFIO_MIG_MORE;
@@ -406,15 +428,9 @@ static int migsim_load(struct vfio_mig *mig, struct vfio_mig_source *source)
 	}
 }
 
-static void migsim_reset(struct vfio_mig *mig)
+static void migsim_reset_device(struct vfio_mig *mig)
 {
-	struct migsim_dev *sim = vfio_mig_priv(mig);
-
-	migsim_workload_stop(sim);
-	migsim_drain_stop(sim);
-	migsim_memory_reset(sim);
-	migsim_pci_reset(sim);
-	migsim_workload_start(sim);
+	migsim_reset(vfio_mig_priv(mig));
 }
 
 static u64 migsim_pages_left(struct migsim_dev *sim)
@@ -468,7 +484,7 @@ static const struct vfio_mig_ops migsim_precopy_ops = {
 	.arc = migsim_arc,
 	.save = migsim_save,
 	.load = migsim_load,
-	.reset = migsim_reset,
+	.reset = migsim_reset_device,
 	.data_size = migsim_data_size,
 	.precopy_info = migsim_precopy_info,
 	.drain = migsim_drain,
@@ -478,7 +494,7 @@ static const struct vfio_mig_ops migsim_ops = {
 	.arc = migsim_arc,
 	.save = migsim_save,
 	.load = migsim_load,
-	.reset = migsim_reset,
+	.reset = migsim_reset_device,
 	.data_size = migsim_data_size,
 	.drain = migsim_drain,
 };

@@ -6,8 +6,9 @@
  *
  *  migsim_dev.config_lock	attributes against open
  *  the migration core's state_mutex, which callbacks of migration.c run under
+ *  migsim_irq.lock		VFIO_DEVICE_SET_IRQS against itself
  *  migsim_dev.memory_lock	the device itself: memory, registers, what is
- *				dirty, whether it runs
+ *				dirty, whether it runs, what it signals
  *  migsim_faults.lock		the fault rules
  *
  * None of these is held across user memory.
@@ -20,6 +21,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/pci_regs.h>
+#include <linux/sched/mm.h>
 #include <linux/sizes.h>
 #include <linux/vfio.h>
 #include <linux/vfio_migration.h>
@@ -30,7 +32,9 @@
 
 struct dentry;
 struct device;
+struct eventfd_ctx;
 struct mdev_device;
+struct migsim_unmask;
 struct mem_cgroup;
 struct seq_file;
 
@@ -79,6 +83,8 @@ struct migsim_config {
  * @seed: the configured one, or that of the device that was loaded
  * @nr_pages: of the device
  * @ticks: writes that the workload made
+ * @int_status: MIGSIM_INT_*
+ * @int_enable: MIGSIM_INT_*
  * @scratch: registers
  * @running: the device accepts writes and the workload runs
  * @draining: the workload pauses nevertheless
@@ -95,6 +101,8 @@ struct migsim_memory {
 	u64 seed;
 	unsigned long nr_pages;
 	u64 ticks;
+	u64 int_status;
+	u64 int_enable;
 	u64 scratch[MIGSIM_NR_SCRATCH];
 	bool running;
 	bool draining;
@@ -107,10 +115,65 @@ struct migsim_memory {
 
 #define MIGSIM_DIRTY		XA_MARK_0
 
+/* A place in the device fd is a region and an offset in it. */
+#define MIGSIM_OFFSET_SHIFT	40
+#define MIGSIM_OFFSET_MASK	((1ULL << MIGSIM_OFFSET_SHIFT) - 1)
+
+/*
+ * Payload of the section that comes last: all registers, and room for what is not
+ * there yet.
+ */
+struct migsim_section_regs {
+	__le64 ticks;
+	__le64 int_status;
+	__le64 int_enable;
+	__le64 scratch[MIGSIM_NR_SCRATCH];
+	__le64 tokens;
+	__le64 tokens_lost;
+	__le64 position;
+	__le64 verify;
+	__le64 hash;
+	__le64 dma[7];
+};
+
+/* What the irq index is while interrupts are disabled. */
+#define MIGSIM_IRQ_NONE		(-1)
+
+/**
+ * struct migsim_irq - how the device interrupts
+ * @lock: serialises VFIO_DEVICE_SET_IRQS
+ * @unmask: eventfd that unmasks INTx, or NULL; under @lock
+ * @index: VFIO_PCI_*_IRQ_INDEX in use, or MIGSIM_IRQ_NONE. This and what follows is
+ *	under &migsim_dev.memory_lock, and all but the last two members are written
+ *	under @lock as well
+ * @trigger: of the interrupt in use, or NULL
+ * @request: tells that the device is to be given back, or NULL
+ * @masked: INTx is
+ * @told: bits that MSI was sent for
+ */
+struct migsim_irq {
+	/* SET_IRQS against itself */
+	struct mutex lock;
+	struct migsim_unmask *unmask;
+	int index;
+	struct eventfd_ctx *trigger;
+	struct eventfd_ctx *request;
+	bool masked;
+	u64 told;
+};
+
+/* Sections of the stream. */
+enum migsim_section {
+	MIGSIM_SECTION_CONFIG,
+	MIGSIM_SECTION_MEMORY,
+	MIGSIM_SECTION_REGS,
+	MIGSIM_NR_SECTIONS,
+};
+
 /**
  * struct migsim_stream - progress of the present session
  * @configured: saving: the first section was sent; loading: it was seen
- * @finished: likewise the last one
+ * @finished: likewise the last one, and no other since
  * @loading: any section was loaded
  * @cursor: where the search for dirty pages goes on
  * @ready: saving and loading wait until then
@@ -161,7 +224,7 @@ struct migsim_type {
  * @config: fixed while open
  * @open: between open_device and close_device
  * @memcg: of the opener, who pays for what the workload writes; while open
- * @memory_lock: protects @memory and @pci_config
+ * @memory_lock: protects @memory, @pci_config, and what @irq says
  * @memory: the state
  * @pci_config: config space
  * @stream: of the present session
@@ -170,6 +233,7 @@ struct migsim_type {
  * @owed: bytes of pages that the workload is behind. Belongs to @workload
  * @drain: says that a drain is done
  * @wakeup: kicks the migration core when @stream.ready is over
+ * @irq: interrupts
  * @faults: rules
  */
 struct migsim_dev {
@@ -194,6 +258,7 @@ struct migsim_dev {
 	u64 owed;
 	struct delayed_work drain;
 	struct delayed_work wakeup;
+	struct migsim_irq irq;
 	struct migsim_faults faults;
 };
 
@@ -203,15 +268,40 @@ const struct migsim_type *migsim_type_of(struct mdev_device *mdev);
 
 /* device.c: what VFIO calls */
 extern const struct vfio_device_ops migsim_device_ops;
+void migsim_reset(struct migsim_dev *sim);
 
-/* pci.c: config space and BARs */
-void migsim_pci_reset(struct migsim_dev *sim);
+/* config.c: config space */
+void migsim_config_reset(struct migsim_dev *sim);
+int migsim_config_access(struct migsim_dev *sim, u64 pos, void *buf, size_t len,
+			 bool write);
+u16 migsim_config_command(const struct migsim_dev *sim);
+u64 migsim_memory_bar_size(const struct migsim_dev *sim);
+
+/* pci.c: regions */
 int migsim_region_info(struct vfio_device *vdev, struct vfio_region_info *info,
 		       struct vfio_info_cap *caps);
 ssize_t migsim_read(struct vfio_device *vdev, char __user *buf, size_t count,
 		    loff_t *ppos);
 ssize_t migsim_write(struct vfio_device *vdev, const char __user *buf,
 		     size_t count, loff_t *ppos);
+
+/* regs.c: registers */
+int migsim_regs_access(struct migsim_dev *sim, u64 pos, void *buf, size_t len,
+		       bool write);
+void migsim_regs_save(struct migsim_dev *sim, struct migsim_section_regs *regs);
+int migsim_regs_load(struct migsim_dev *sim,
+		     const struct migsim_section_regs *regs);
+
+/* irq.c: interrupts */
+void migsim_irq_init(struct migsim_dev *sim);
+bool migsim_irq_asserted(const struct migsim_dev *sim);
+void migsim_irq_update(struct migsim_dev *sim);
+void migsim_irq_raise(struct migsim_dev *sim, u64 bits);
+void migsim_irq_request(struct vfio_device *vdev, unsigned int count);
+int migsim_irq_get_info(struct vfio_irq_info __user *arg);
+int migsim_irq_set_irqs(struct migsim_dev *sim,
+			struct vfio_irq_set __user *arg);
+void migsim_irq_close(struct migsim_dev *sim);
 
 /* memory.c: device memory */
 void migsim_memory_init(struct migsim_dev *sim);

@@ -4,6 +4,7 @@
  *
  * BAR0 holds registers, BAR2 the device memory. Registers are accessed in 4 or 8
  * bytes, naturally aligned. Writes to a stopped device are dropped.
+ * Documentation/driver-api/migsim-registers.rst describes them.
  */
 #ifndef _MIGSIM_REGS_H
 #define _MIGSIM_REGS_H
@@ -22,10 +23,20 @@
 #define MIGSIM_REG_SEED		0x10	/* of the memory's pattern, read-only */
 #define MIGSIM_REG_TICKS	0x18	/* writes of the workload, read-only */
 #define MIGSIM_REG_RECONFIG	0x20	/* write: a new first pass in PRE_COPY */
+#define MIGSIM_REG_INT_STATUS	0x28	/* MIGSIM_INT_*; writing 1 clears */
+#define MIGSIM_REG_INT_ENABLE	0x30	/* MIGSIM_INT_* that interrupt */
+#define MIGSIM_REG_INT_RAISE	0x38	/* write: bits to set in the status */
 #define MIGSIM_REG_SCRATCH	0x40	/* MIGSIM_NR_SCRATCH times 64 bits */
 
 #define MIGSIM_MAGIC		0x4d49534d	/* "MSIM" */
-#define MIGSIM_VERSION		1
+#define MIGSIM_VERSION		2
 #define MIGSIM_NR_SCRATCH	8
+
+/* Bits of the interrupt registers. */
+#define MIGSIM_INT_SOFTWARE	0x4	/* means nothing, for software to raise */
+#define MIGSIM_INT_ALL		0x4
+
+/* Bytes of the section of the stream that carries them. */
+#define MIGSIM_REGS_PAYLOAD	184
 
 #endif /* _MIGSIM_REGS_H */

@@ -107,6 +107,7 @@ void migsim_workload_start(struct migsim_dev *sim)
 
 	mutex_lock(&sim->memory_lock);
 	sim->memory.running = true;
+	migsim_irq_update(sim);
 	work = sim->config.dirty_rate && sim->memory.nr_pages &&
 	       !sim->memory.draining;
 	mutex_unlock(&sim->memory_lock);

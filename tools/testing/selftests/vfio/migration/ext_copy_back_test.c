@@ -12,7 +12,7 @@
 #define END_LENGTH	(sizeof(struct vfio_mig_section_header) + \
 			 sizeof(struct vfio_mig_section_end))
 #define REGS_LENGTH	(sizeof(struct vfio_mig_section_header) + \
-			 8 * (1 + MIGSIM_NR_SCRATCH))
+			 MIGSIM_REGS_PAYLOAD)
 /* What is left for STOP_COPY when all pages have been sent. */
 #define REST_LENGTH	(REGS_LENGTH + END_LENGTH)
 

@@ -696,7 +696,7 @@ decode_valid()
 	decode "$TMP/stream"
 	check status equal "$RC" 0 &&
 	check silent [ ! -s "$TMP/err" ] &&
-	check device grep -q '^device type migsim-full, version 1, size 262144' "$TMP/out" &&
+	check device grep -q '^device type migsim-full, version 2, size 262144' "$TMP/out" &&
 	check end grep -q ' END -  *32 ' "$TMP/out" &&
 	check verdict grep -q "^valid: .* $size bytes" "$TMP/out" &&
 	check report json_has '"valid": true' &&
