@@ -60,7 +60,7 @@ static int migsim_attr_set(struct migsim_dev *sim, u64 *member, u64 value)
 		return -EBUSY;
 	*member = value;
 	if (member == &sim->config.state_size || member == &sim->config.seed)
-		migsim_memory_reset(sim);
+		migsim_clear_state(sim);
 
 	return 0;
 }

@@ -114,8 +114,9 @@ static void migsim_config_write(struct migsim_dev *sim, unsigned int pos,
 
 		*to = (*to & ~mask) | (*from & mask);
 	}
-	/* It may have let an interrupt out. */
+	/* It may have let an interrupt out, or DMA. */
 	migsim_irq_update(sim);
+	migsim_dma_go(sim);
 }
 
 /* The status register shows the interrupt pin. */

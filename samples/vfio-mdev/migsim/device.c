@@ -49,6 +49,17 @@ static void migsim_release_dev(struct vfio_device *vdev)
 static void migsim_run(struct migsim_dev *sim)
 {
 	migsim_workload_start(sim);
+	migsim_dma_start(sim);
+}
+
+/**
+ * migsim_clear_state - all that migrates, as after power on
+ * @sim: device that does nothing
+ */
+void migsim_clear_state(struct migsim_dev *sim)
+{
+	migsim_dma_reset(sim);
+	migsim_memory_reset(sim);
 }
 
 /**
@@ -62,7 +73,7 @@ void migsim_reset(struct migsim_dev *sim)
 {
 	migsim_workload_stop(sim);
 	migsim_drain_stop(sim);
-	migsim_memory_reset(sim);
+	migsim_clear_state(sim);
 	migsim_run(sim);
 }
 
@@ -71,6 +82,9 @@ static int migsim_open(struct vfio_device *vdev)
 	struct migsim_dev *sim = migsim_from_vdev(vdev);
 	int ret;
 
+	ret = migsim_dma_open(sim);
+	if (ret)
+		return ret;
 	mutex_lock(&sim->config_lock);
 	ret = migsim_migration_open(sim);
 	if (!ret) {
@@ -78,8 +92,10 @@ static int migsim_open(struct vfio_device *vdev)
 		sim->memcg = get_mem_cgroup_from_mm(current->mm);
 	}
 	mutex_unlock(&sim->config_lock);
-	if (ret)
+	if (ret) {
+		migsim_dma_close(sim);
 		return ret;
+	}
 
 	migsim_config_reset(sim);
 	migsim_run(sim);
@@ -92,6 +108,7 @@ static void migsim_close(struct vfio_device *vdev)
 	struct migsim_dev *sim = migsim_from_vdev(vdev);
 
 	migsim_migration_close(sim);
+	migsim_dma_close(sim);
 	migsim_workload_stop(sim);
 	migsim_irq_close(sim);
 	mutex_lock(&sim->config_lock);

@@ -44,6 +44,13 @@ static bool migsim_is_precopy(enum vfio_device_mig_state state)
 	       state == VFIO_DEVICE_STATE_PRE_COPY_P2P;
 }
 
+/* Does it initiate anything towards others. */
+static bool migsim_is_active(enum vfio_device_mig_state state)
+{
+	return state == VFIO_DEVICE_STATE_RUNNING ||
+	       state == VFIO_DEVICE_STATE_PRE_COPY;
+}
+
 static void migsim_stream_begin(struct migsim_dev *sim, bool track)
 {
 	memset(&sim->stream, 0, sizeof(sim->stream));
@@ -109,6 +116,8 @@ static void migsim_move(struct migsim_dev *sim,
 		migsim_track(sim, false);
 	if (!migsim_is_running(from) && migsim_is_running(to))
 		migsim_workload_start(sim);
+	if (!migsim_is_active(from) && migsim_is_active(to))
+		migsim_dma_start(sim);
 }
 
 /* RESUMING -> STOP: is what was loaded a device's state. */
@@ -135,6 +144,8 @@ static int migsim_arc(struct vfio_mig *mig, enum vfio_device_mig_state from,
 		return ret;
 	if (from == VFIO_DEVICE_STATE_RESUMING)
 		ret = migsim_load_verdict(sim);
+	else if (migsim_is_active(from) && !migsim_is_active(to))
+		ret = migsim_dma_freeze(sim);
 	if (!ret)
 		migsim_move(sim, from, to);
 
@@ -315,7 +326,7 @@ static int migsim_save_regs(struct migsim_dev *sim, struct vfio_mig_sink *sink)
 	mutex_unlock(&sim->memory_lock);
 
 	return migsim_save_bytes(sim, sink, MIGSIM_SECTION_REGS, &regs,
-				 sizeof(regs)) ?: VFIO_MIG_DONE;
+				 migsim_regs_length(&regs)) ?: VFIO_MIG_DONE;
 }
 
 static int migsim_save(struct vfio_mig *mig, struct vfio_mig_sink *sink)
@@ -393,13 +404,15 @@ static int migsim_load_memory(struct migsim_dev *sim,
 static int migsim_load_regs(struct migsim_dev *sim,
 			    struct vfio_mig_source *source)
 {
-	struct migsim_section_regs regs;
+	size_t len = vfio_mig_source_left(source);
+	struct migsim_section_regs regs = {};
 	int ret;
 
-	if (!sim->stream.configured ||
-	    vfio_mig_source_left(source) != sizeof(regs))
+	if (!sim->stream.configured || len > sizeof(regs))
 		return -EINVAL;
-	vfio_mig_source_bytes(source, &regs, sizeof(regs));
+	vfio_mig_source_bytes(source, &regs, len);
+	if (migsim_regs_length(&regs) != len)
+		return -EINVAL;
 	mutex_lock(&sim->memory_lock);
 	ret = migsim_regs_load(sim, &regs);
 	mutex_unlock(&sim->memory_lock);

@@ -17,6 +17,7 @@
 #define _MIGSIM_H
 
 #include <linux/bits.h>
+#include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
@@ -87,7 +88,8 @@ struct migsim_config {
  * @int_enable: MIGSIM_INT_*
  * @scratch: registers
  * @running: the device accepts writes and the workload runs
- * @draining: the workload pauses nevertheless
+ * @draining: the workload and DMA pause nevertheless
+ * @drain_due: the time is over that this takes
  * @drained: and what it had begun is done
  * @reconfigured: MIGSIM_REG_RECONFIG was written, and that has no effect yet
  * @tracking: writes to pages below @sent are noted
@@ -106,6 +108,7 @@ struct migsim_memory {
 	u64 scratch[MIGSIM_NR_SCRATCH];
 	bool running;
 	bool draining;
+	bool drain_due;
 	bool drained;
 	bool reconfigured;
 	bool tracking;
@@ -119,9 +122,26 @@ struct migsim_memory {
 #define MIGSIM_OFFSET_SHIFT	40
 #define MIGSIM_OFFSET_MASK	((1ULL << MIGSIM_OFFSET_SHIFT) - 1)
 
+/* The DMA engine in struct migsim_section_regs. */
+struct migsim_section_dma {
+	__le64 iova;
+	__le64 offset;
+	__le64 length;
+	__le64 done;
+	__le64 failed;
+	__le64 error;
+	__le64 nr;
+	struct {
+		__le64 command;
+		__le64 iova;
+		__le64 offset;
+		__le64 length;
+	} queue[MIGSIM_DMA_DEPTH];
+};
+
 /*
- * Payload of the section that comes last: all registers, and room for what is not
- * there yet.
+ * Payload of the section that comes last: all registers, and what is behind them. It
+ * ends with the last command that is queued.
  */
 struct migsim_section_regs {
 	__le64 ticks;
@@ -133,7 +153,7 @@ struct migsim_section_regs {
 	__le64 position;
 	__le64 verify;
 	__le64 hash;
-	__le64 dma[7];
+	struct migsim_section_dma dma;
 };
 
 /* What the irq index is while interrupts are disabled. */
@@ -160,6 +180,60 @@ struct migsim_irq {
 	struct eventfd_ctx *request;
 	bool masked;
 	u64 told;
+};
+
+/**
+ * struct migsim_dma_command - a copy that the DMA engine is to make
+ * @command: MIGSIM_DMA_*
+ * @iova: the rest of it in the guest's memory
+ * @offset: the rest of it in the device memory
+ * @length: bytes of the rest
+ */
+struct migsim_dma_command {
+	u64 command;
+	u64 iova;
+	u64 offset;
+	u64 length;
+};
+
+/**
+ * struct migsim_dma - the DMA engine
+ * @next: registers: the command that the next write of the command register queues
+ * @queue: commands that are not over, from @head, modulo its size
+ * @head: first of them
+ * @nr: how many
+ * @done: commands that were
+ * @failed: commands that were not
+ * @error: positive errno of the last of these
+ * @active: the state allows to initiate DMA
+ * @busy: a step is under way
+ * @epoch: resets so far: what was begun before has no effect
+ * @steps: begun so far
+ * @watched: @steps when @watch looked last
+ * @worker: the thread, while open
+ * @work: carries the queue out
+ * @watch: interrupts steps that take long
+ * @bounce: a page, while open. Belongs to @work
+ *
+ * Written under &migsim_dev.memory_lock, but for @work, @watch and @bounce.
+ */
+struct migsim_dma {
+	struct migsim_dma_command next;
+	struct migsim_dma_command queue[MIGSIM_DMA_DEPTH];
+	unsigned int head;
+	unsigned int nr;
+	u64 done;
+	u64 failed;
+	u64 error;
+	bool active;
+	bool busy;
+	unsigned int epoch;
+	unsigned int steps;
+	unsigned int watched;
+	struct kthread_worker *worker;
+	struct kthread_work work;
+	struct delayed_work watch;
+	void *bounce;
 };
 
 /* Sections of the stream. */
@@ -224,7 +298,7 @@ struct migsim_type {
  * @config: fixed while open
  * @open: between open_device and close_device
  * @memcg: of the opener, who pays for what the workload writes; while open
- * @memory_lock: protects @memory, @pci_config, and what @irq says
+ * @memory_lock: protects @memory, @pci_config, and what @irq and @dma say
  * @memory: the state
  * @pci_config: config space
  * @stream: of the present session
@@ -234,6 +308,7 @@ struct migsim_type {
  * @drain: says that a drain is done
  * @wakeup: kicks the migration core when @stream.ready is over
  * @irq: interrupts
+ * @dma: the DMA engine
  * @faults: rules
  */
 struct migsim_dev {
@@ -259,6 +334,7 @@ struct migsim_dev {
 	struct delayed_work drain;
 	struct delayed_work wakeup;
 	struct migsim_irq irq;
+	struct migsim_dma dma;
 	struct migsim_faults faults;
 };
 
@@ -268,6 +344,7 @@ const struct migsim_type *migsim_type_of(struct mdev_device *mdev);
 
 /* device.c: what VFIO calls */
 extern const struct vfio_device_ops migsim_device_ops;
+void migsim_clear_state(struct migsim_dev *sim);
 void migsim_reset(struct migsim_dev *sim);
 
 /* config.c: config space */
@@ -288,6 +365,7 @@ ssize_t migsim_write(struct vfio_device *vdev, const char __user *buf,
 /* regs.c: registers */
 int migsim_regs_access(struct migsim_dev *sim, u64 pos, void *buf, size_t len,
 		       bool write);
+size_t migsim_regs_length(const struct migsim_section_regs *regs);
 void migsim_regs_save(struct migsim_dev *sim, struct migsim_section_regs *regs);
 int migsim_regs_load(struct migsim_dev *sim,
 		     const struct migsim_section_regs *regs);
@@ -302,6 +380,21 @@ int migsim_irq_get_info(struct vfio_irq_info __user *arg);
 int migsim_irq_set_irqs(struct migsim_dev *sim,
 			struct vfio_irq_set __user *arg);
 void migsim_irq_close(struct migsim_dev *sim);
+
+/* dma.c: the DMA engine */
+int migsim_dma_open(struct migsim_dev *sim);
+void migsim_dma_close(struct migsim_dev *sim);
+void migsim_dma_reset(struct migsim_dev *sim);
+void migsim_dma_start(struct migsim_dev *sim);
+int migsim_dma_freeze(struct migsim_dev *sim);
+void migsim_dma_go(struct migsim_dev *sim);
+void migsim_dma_queue(struct migsim_dev *sim, u64 value);
+u64 migsim_dma_reg_read(const struct migsim_dev *sim, u64 reg);
+u64 *migsim_dma_reg(struct migsim_dev *sim, u64 reg);
+void migsim_dma_save(const struct migsim_dev *sim,
+		     struct migsim_section_dma *to);
+int migsim_dma_load(struct migsim_dev *sim,
+		    const struct migsim_section_dma *from);
 
 /* memory.c: device memory */
 void migsim_memory_init(struct migsim_dev *sim);
@@ -328,6 +421,7 @@ void migsim_workload_start(struct migsim_dev *sim);
 void migsim_workload_stop(struct migsim_dev *sim);
 void migsim_drain_start(struct migsim_dev *sim);
 void migsim_drain_stop(struct migsim_dev *sim);
+void migsim_drain_look(struct migsim_dev *sim);
 bool migsim_drained(struct migsim_dev *sim);
 
 /* migration.c */

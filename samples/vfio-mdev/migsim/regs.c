@@ -11,9 +11,10 @@
 
 #include "migsim.h"
 
-static_assert(sizeof(struct migsim_section_regs) == MIGSIM_REGS_PAYLOAD);
+static_assert(offsetof(struct migsim_section_regs, dma.queue) == MIGSIM_REGS_PAYLOAD);
 
-static u64 migsim_reg_read(const struct migsim_dev *sim, u64 reg)
+/* Registers of device memory, workload and interrupts. */
+static u64 migsim_reg_read_own(const struct migsim_dev *sim, u64 reg)
 {
 	const struct migsim_memory *memory = &sim->memory;
 	u64 scratch = (reg - MIGSIM_REG_SCRATCH) / sizeof(u64);
@@ -36,13 +37,21 @@ static u64 migsim_reg_read(const struct migsim_dev *sim, u64 reg)
 	}
 }
 
+static u64 migsim_reg_read(struct migsim_dev *sim, u64 reg)
+{
+	if (reg >= MIGSIM_REG_DMA_IOVA && reg <= MIGSIM_REG_DMA_ERROR)
+		return migsim_dma_reg_read(sim, reg);
+
+	return migsim_reg_read_own(sim, reg);
+}
+
 /* Where a register is kept that is no more than what was written to it. */
 static u64 *migsim_reg_plain(struct migsim_dev *sim, u64 reg)
 {
 	u64 scratch = (reg - MIGSIM_REG_SCRATCH) / sizeof(u64);
 
 	return scratch < MIGSIM_NR_SCRATCH ? &sim->memory.scratch[scratch] :
-					     NULL;
+					     migsim_dma_reg(sim, reg);
 }
 
 /* @value has what was written at the place where it was written, and else zeroes. */
@@ -64,6 +73,9 @@ static void migsim_reg_act(struct migsim_dev *sim, u64 reg, u64 value)
 		break;
 	case MIGSIM_REG_INT_RAISE:
 		migsim_irq_raise(sim, value & MIGSIM_INT_ALL);
+		break;
+	case MIGSIM_REG_DMA_COMMAND:
+		migsim_dma_queue(sim, value);
 		break;
 	}
 }
@@ -116,6 +128,20 @@ int migsim_regs_access(struct migsim_dev *sim, u64 pos, void *buf, size_t len,
 }
 
 /**
+ * migsim_regs_length - how much of the registers is payload
+ * @regs: registers, untrusted but for that they end with zeroes
+ *
+ * Return: bytes, or 0 if there can be no such registers.
+ */
+size_t migsim_regs_length(const struct migsim_section_regs *regs)
+{
+	u64 nr = le64_to_cpu(regs->dma.nr);
+
+	return nr <= MIGSIM_DMA_DEPTH ?
+	       MIGSIM_REGS_PAYLOAD + nr * sizeof(regs->dma.queue[0]) : 0;
+}
+
+/**
  * migsim_regs_save - all registers, and what is behind them
  * @sim: device; memory_lock is held
  * @regs: filled in
@@ -132,6 +158,7 @@ void migsim_regs_save(struct migsim_dev *sim, struct migsim_section_regs *regs)
 	regs->int_enable = cpu_to_le64(memory->int_enable);
 	for (i = 0; i < MIGSIM_NR_SCRATCH; i++)
 		regs->scratch[i] = cpu_to_le64(memory->scratch[i]);
+	migsim_dma_save(sim, &regs->dma);
 }
 
 /**
@@ -146,11 +173,15 @@ int migsim_regs_load(struct migsim_dev *sim,
 {
 	struct migsim_memory *memory = &sim->memory;
 	unsigned int i;
+	int ret;
 
 	lockdep_assert_held(&sim->memory_lock);
 	if (le64_to_cpu(regs->int_status) & ~MIGSIM_INT_ALL ||
 	    le64_to_cpu(regs->int_enable) & ~MIGSIM_INT_ALL)
 		return -EINVAL;
+	ret = migsim_dma_load(sim, &regs->dma);
+	if (ret)
+		return ret;
 	memory->ticks = le64_to_cpu(regs->ticks);
 	memory->int_status = le64_to_cpu(regs->int_status);
 	memory->int_enable = le64_to_cpu(regs->int_enable);

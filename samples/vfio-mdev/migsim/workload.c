@@ -82,8 +82,23 @@ static void migsim_drain_func(struct work_struct *work)
 					      struct migsim_dev, drain);
 
 	mutex_lock(&sim->memory_lock);
-	sim->memory.drained = sim->memory.draining;
+	sim->memory.drain_due = sim->memory.draining;
+	migsim_drain_look(sim);
 	mutex_unlock(&sim->memory_lock);
+}
+
+/**
+ * migsim_drain_look - a drain is done if neither its time nor DMA is missing
+ * @sim: device; memory_lock is held
+ */
+void migsim_drain_look(struct migsim_dev *sim)
+{
+	struct migsim_memory *memory = &sim->memory;
+
+	lockdep_assert_held(&sim->memory_lock);
+	if (!memory->drain_due || memory->drained || sim->dma.busy)
+		return;
+	memory->drained = true;
 	vfio_mig_drained(sim->mig);
 }
 
@@ -158,7 +173,9 @@ void migsim_drain_stop(struct migsim_dev *sim)
 	cancel_delayed_work_sync(&sim->drain);
 	mutex_lock(&sim->memory_lock);
 	sim->memory.draining = false;
+	sim->memory.drain_due = false;
 	sim->memory.drained = false;
+	migsim_dma_go(sim);
 	running = sim->memory.running;
 	mutex_unlock(&sim->memory_lock);
 	if (running)
