@@ -26,6 +26,7 @@ static int migsim_init_dev(struct vfio_device *vdev)
 	migsim_memory_init(sim);
 	migsim_workload_init(sim);
 	migsim_irq_init(sim);
+	migsim_dma_log_init(sim);
 	mutex_init(&sim->faults.lock);
 	INIT_LIST_HEAD(&sim->faults.rules);
 
@@ -111,6 +112,7 @@ static void migsim_close(struct vfio_device *vdev)
 	migsim_dma_close(sim);
 	migsim_workload_stop(sim);
 	migsim_irq_close(sim);
+	migsim_dma_log_end(sim);
 	mutex_lock(&sim->config_lock);
 	mem_cgroup_put(sim->memcg);
 	sim->memcg = NULL;

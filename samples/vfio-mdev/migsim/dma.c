@@ -146,10 +146,14 @@ static bool migsim_dma_begin(struct migsim_dev *sim,
 static int migsim_dma_move(struct migsim_dev *sim,
 			   const struct migsim_dma_step *step)
 {
+	bool write = step->command == MIGSIM_DMA_WRITE;
 	int ret;
 
 	ret = vfio_dma_rw(&sim->vdev, step->iova, sim->dma.bounce, step->length,
-			  step->command == MIGSIM_DMA_WRITE);
+			  write);
+	/* Other errors come from what is not mapped. */
+	if (write && (!ret || ret == -EFAULT))
+		migsim_dma_log(sim, step->iova);
 	if (!ret)
 		return 0;
 

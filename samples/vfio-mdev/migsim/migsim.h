@@ -4,7 +4,7 @@
  *
  * Locks, outermost first:
  *
- *  migsim_dev.config_lock	attributes against open
+ *  migsim_dev.config_lock	attributes against open, the DMA log against itself
  *  the migration core's state_mutex, which callbacks of migration.c run under
  *  migsim_irq.lock		VFIO_DEVICE_SET_IRQS against itself
  *  migsim_dev.memory_lock	the device itself: memory, registers, what is
@@ -309,6 +309,8 @@ struct migsim_type {
  * @wakeup: kicks the migration core when @stream.ready is over
  * @irq: interrupts
  * @dma: the DMA engine
+ * @dma_logging: what it writes is logged; written under @config_lock
+ * @dma_written: pages of the guest's memory that it wrote to
  * @faults: rules
  */
 struct migsim_dev {
@@ -335,6 +337,8 @@ struct migsim_dev {
 	struct delayed_work wakeup;
 	struct migsim_irq irq;
 	struct migsim_dma dma;
+	bool dma_logging;
+	struct xarray dma_written;
 	struct migsim_faults faults;
 };
 
@@ -395,6 +399,11 @@ void migsim_dma_save(const struct migsim_dev *sim,
 		     struct migsim_section_dma *to);
 int migsim_dma_load(struct migsim_dev *sim,
 		    const struct migsim_section_dma *from);
+
+/* dma_log.c: what it wrote */
+void migsim_dma_log_init(struct migsim_dev *sim);
+void migsim_dma_log(struct migsim_dev *sim, u64 iova);
+void migsim_dma_log_end(struct migsim_dev *sim);
 
 /* memory.c: device memory */
 void migsim_memory_init(struct migsim_dev *sim);
