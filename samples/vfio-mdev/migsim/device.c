@@ -72,6 +72,9 @@ void migsim_clear_state(struct migsim_dev *sim)
  */
 void migsim_reset(struct migsim_dev *sim)
 {
+	mutex_lock(&sim->memory_lock);
+	sim->memory.resetting = true;
+	mutex_unlock(&sim->memory_lock);
 	migsim_workload_stop(sim);
 	migsim_drain_stop(sim);
 	migsim_clear_state(sim);
@@ -171,6 +174,7 @@ const struct vfio_device_ops migsim_device_ops = {
 	.close_device = migsim_close,
 	.read = migsim_read,
 	.write = migsim_write,
+	.mmap = migsim_mmap,
 	.request = migsim_irq_request,
 	.ioctl = migsim_ioctl,
 	.device_feature = migsim_device_feature,

@@ -90,6 +90,7 @@ void migsim_memory_drop(struct migsim_dev *sim)
 	unsigned long index;
 	void *page;
 
+	migsim_unmap_all(sim);
 	xa_for_each(&sim->memory.pages, index, page) {
 		put_page(virt_to_page(page));
 		cond_resched();
@@ -158,6 +159,7 @@ static int migsim_page_insert(struct migsim_dev *sim, unsigned long index,
 {
 	void *old;
 
+	migsim_unmap_page(sim, index);
 	old = xa_store(&sim->memory.pages, index, page, MIGSIM_GFP);
 
 	if (xa_is_err(old))
@@ -196,6 +198,23 @@ static void *migsim_page_own(struct migsim_dev *sim, unsigned long index)
 }
 
 /**
+ * migsim_page_make - a page that is there also if it was never written
+ * @sim: device; memory_lock is held
+ * @index: of the page
+ *
+ * Return: the page, without a reference of its own, or NULL without memory.
+ */
+struct page *migsim_page_make(struct migsim_dev *sim, unsigned long index)
+{
+	void *page = xa_load(&sim->memory.pages, index);
+
+	lockdep_assert_held(&sim->memory_lock);
+	page = page ?: migsim_page_copy(sim, index);
+
+	return page ? virt_to_page(page) : NULL;
+}
+
+/**
  * migsim_page_adopt - replace a whole page by what was loaded
  * @sim: device; memory_lock is held
  * @index: of the page
@@ -218,6 +237,7 @@ int migsim_page_adopt(struct migsim_dev *sim, unsigned long index,
 		return ret;
 	}
 	put_page(page);
+	migsim_unmap_page(sim, index);
 	old = xa_erase(&sim->memory.pages, index);
 	if (old)
 		put_page(virt_to_page(old));
@@ -236,8 +256,14 @@ static void migsim_page_written(struct migsim_dev *sim, unsigned long index)
 	memory->nr_dirty++;
 }
 
-/* A page is about to be written to. Return: the page, the device's alone, or NULL. */
-static struct page *migsim_page_touch(struct migsim_dev *sim, unsigned long index)
+/**
+ * migsim_page_touch - a page is about to be written to
+ * @sim: device that runs; memory_lock is held
+ * @index: of the page
+ *
+ * Return: the page, the device's alone, or NULL without memory.
+ */
+struct page *migsim_page_touch(struct migsim_dev *sim, unsigned long index)
 {
 	void *page = migsim_page_own(sim, index);
 

@@ -233,6 +233,8 @@ static int migsim_save_page(struct migsim_dev *sim, struct vfio_mig_sink *sink,
 	struct page *page = NULL;
 	int ret;
 
+	/* From here on, the next write to it is noticed. */
+	migsim_unmap_page(sim, index);
 	if (sim->config.donate)
 		page = migsim_page_find(sim, index);
 	ret = page ? vfio_mig_sink_add_page(sink, page) :

@@ -7,6 +7,7 @@
  *  migsim_dev.config_lock	attributes against open, the DMA log against itself
  *  the migration core's state_mutex, which callbacks of migration.c run under
  *  migsim_irq.lock		VFIO_DEVICE_SET_IRQS against itself
+ *  mmap_lock			of whoever touches mapped device memory
  *  migsim_dev.memory_lock	the device itself: memory, registers, what is
  *				dirty, whether it runs, what it signals
  *  migsim_faults.lock		the fault rules
@@ -36,6 +37,7 @@ struct device;
 struct eventfd_ctx;
 struct mdev_device;
 struct migsim_unmask;
+struct vm_area_struct;
 struct mem_cgroup;
 struct seq_file;
 
@@ -80,7 +82,8 @@ struct migsim_config {
 /**
  * struct migsim_memory - the device's state
  * @pages: written pages, by index; all others have the pattern of @seed. Pages
- *	marked MIGSIM_DIRTY were sent, and written since
+ *	marked MIGSIM_DIRTY were sent, and written since; those marked MIGSIM_MAPPED
+ *	are in some address space
  * @seed: the configured one, or that of the device that was loaded
  * @nr_pages: of the device
  * @ticks: writes that the workload made
@@ -88,6 +91,7 @@ struct migsim_config {
  * @int_enable: MIGSIM_INT_*
  * @scratch: registers
  * @running: the device accepts writes and the workload runs
+ * @resetting: it does not now, but is about to
  * @draining: the workload and DMA pause nevertheless
  * @drain_due: the time is over that this takes
  * @drained: and what it had begun is done
@@ -107,6 +111,7 @@ struct migsim_memory {
 	u64 int_enable;
 	u64 scratch[MIGSIM_NR_SCRATCH];
 	bool running;
+	bool resetting;
 	bool draining;
 	bool drain_due;
 	bool drained;
@@ -117,6 +122,7 @@ struct migsim_memory {
 };
 
 #define MIGSIM_DIRTY		XA_MARK_0
+#define MIGSIM_MAPPED		XA_MARK_1
 
 /* A place in the device fd is a region and an offset in it. */
 #define MIGSIM_OFFSET_SHIFT	40
@@ -405,11 +411,19 @@ void migsim_dma_log_init(struct migsim_dev *sim);
 void migsim_dma_log(struct migsim_dev *sim, u64 iova);
 void migsim_dma_log_end(struct migsim_dev *sim);
 
+/* mmap.c: device memory in address spaces */
+bool migsim_can_mmap(const struct migsim_dev *sim);
+int migsim_mmap(struct vfio_device *vdev, struct vm_area_struct *vma);
+void migsim_unmap_page(struct migsim_dev *sim, unsigned long index);
+void migsim_unmap_all(struct migsim_dev *sim);
+
 /* memory.c: device memory */
 void migsim_memory_init(struct migsim_dev *sim);
 void migsim_memory_drop(struct migsim_dev *sim);
 void migsim_memory_reset(struct migsim_dev *sim);
 struct page *migsim_page_find(struct migsim_dev *sim, unsigned long index);
+struct page *migsim_page_make(struct migsim_dev *sim, unsigned long index);
+struct page *migsim_page_touch(struct migsim_dev *sim, unsigned long index);
 void migsim_page_read(struct migsim_dev *sim, unsigned long index, void *to);
 int migsim_page_adopt(struct migsim_dev *sim, unsigned long index,
 		      struct page *page);

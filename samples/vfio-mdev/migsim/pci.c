@@ -45,6 +45,9 @@ int migsim_region_info(struct vfio_device *vdev, struct vfio_region_info *info,
 	info->size = migsim_region_size(sim, info->index);
 	info->flags = info->size ? VFIO_REGION_INFO_FLAG_READ |
 				   VFIO_REGION_INFO_FLAG_WRITE : 0;
+	if (info->index == VFIO_PCI_BAR0_REGION_INDEX + MIGSIM_BAR_MEMORY &&
+	    migsim_can_mmap(sim))
+		info->flags |= VFIO_REGION_INFO_FLAG_MMAP;
 
 	return 0;
 }

@@ -122,6 +122,9 @@ void migsim_workload_start(struct migsim_dev *sim)
 
 	mutex_lock(&sim->memory_lock);
 	sim->memory.running = true;
+	sim->memory.resetting = false;
+	/* What was mapped of a stopped device cannot be written to. */
+	migsim_unmap_all(sim);
 	migsim_irq_update(sim);
 	work = sim->config.dirty_rate && sim->memory.nr_pages &&
 	       !sim->memory.draining;
@@ -142,6 +145,7 @@ void migsim_workload_stop(struct migsim_dev *sim)
 {
 	mutex_lock(&sim->memory_lock);
 	sim->memory.running = false;
+	migsim_unmap_all(sim);
 	mutex_unlock(&sim->memory_lock);
 	cancel_delayed_work_sync(&sim->workload);
 }
