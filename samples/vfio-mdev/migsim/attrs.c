@@ -61,6 +61,8 @@ static int migsim_attr_set(struct migsim_dev *sim, u64 *member, u64 value)
 	*member = value;
 	if (member == &sim->config.state_size || member == &sim->config.seed)
 		migsim_clear_state(sim);
+	if (member == &sim->config.token_count)
+		migsim_ring_reset(sim);
 
 	return 0;
 }
@@ -100,6 +102,7 @@ static struct migsim_attr migsim_attr_##_name = {			\
 /* Long enough for any test, short enough for all arithmetic. */
 #define MIGSIM_LATENCY_MAX	(3600ULL * USEC_PER_SEC)
 #define MIGSIM_RATE_MAX		BIT_ULL(32)
+#define MIGSIM_TOKEN_RATE_MAX	BIT_ULL(20)
 
 MIGSIM_ATTR(state_size, MIGSIM_AT(state_size), 0, MIGSIM_STATE_MAX, PAGE_SIZE);
 MIGSIM_ATTR(seed, MIGSIM_AT(seed), 0, U64_MAX, 1);
@@ -110,6 +113,8 @@ MIGSIM_ATTR(p2p_latency_us, MIGSIM_AT(p2p_latency_us), 0, MIGSIM_LATENCY_MAX, 1)
 MIGSIM_ATTR(load_latency_us, MIGSIM_AT(load_latency_us), 0, MIGSIM_LATENCY_MAX, 1);
 MIGSIM_ATTR(bandwidth, MIGSIM_AT(bandwidth), 0, MIGSIM_RATE_MAX, 1);
 MIGSIM_ATTR(dirty_rate, MIGSIM_AT(dirty_rate), 0, MIGSIM_RATE_MAX, 1);
+MIGSIM_ATTR(token_count, MIGSIM_AT(token_count), 0, MIGSIM_RATE_MAX, 1);
+MIGSIM_ATTR(token_rate, MIGSIM_AT(token_rate), 0, MIGSIM_TOKEN_RATE_MAX, 1);
 MIGSIM_ATTR(donate, MIGSIM_AT(donate), 0, 1, 1);
 MIGSIM_ATTR(drain, MIGSIM_AT(drain), 0, 1, 1);
 MIGSIM_ATTR(stop_copy_back, MIGSIM_AT(stop_copy_back), 0, 1, 1);
@@ -143,6 +148,51 @@ static ssize_t state_hash_show(struct device *dev,
 }
 static DEVICE_ATTR_RO(state_hash);
 
+static ssize_t peer_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
+{
+	char name[64];
+
+	migsim_ring_peer(dev_get_drvdata(dev), name, sizeof(name));
+
+	return sysfs_emit(buf, "%s\n", name);
+}
+
+static ssize_t peer_store(struct device *dev, struct device_attribute *attr,
+			  const char *buf, size_t count)
+{
+	struct migsim_dev *sim = dev_get_drvdata(dev);
+	char name[64];
+	int ret = -EBUSY;
+
+	if (count >= sizeof(name))
+		return -EINVAL;
+	strscpy(name, buf, sizeof(name));
+	mutex_lock(&sim->config_lock);
+	if (!sim->open)
+		ret = migsim_ring_join(sim, strim(name));
+	mutex_unlock(&sim->config_lock);
+
+	return ret ?: count;
+}
+static DEVICE_ATTR_RW(peer);
+
+#define MIGSIM_RING_ATTR(_name, _member)				\
+static ssize_t _name##_show(struct device *dev,				\
+			    struct device_attribute *attr, char *buf)	\
+{									\
+	struct migsim_ring_state state;					\
+									\
+	migsim_ring_get(dev_get_drvdata(dev), &state);			\
+									\
+	return sysfs_emit(buf, "%llu\n", state._member);		\
+}									\
+static DEVICE_ATTR_RO(_name)
+
+MIGSIM_RING_ATTR(tokens, tokens);
+MIGSIM_RING_ATTR(tokens_lost, lost);
+MIGSIM_RING_ATTR(position, position);
+
 static struct attribute *migsim_attrs[] = {
 	&migsim_attr_state_size.attr.attr,
 	&migsim_attr_seed.attr.attr,
@@ -153,11 +203,17 @@ static struct attribute *migsim_attrs[] = {
 	&migsim_attr_load_latency_us.attr.attr,
 	&migsim_attr_bandwidth.attr.attr,
 	&migsim_attr_dirty_rate.attr.attr,
+	&migsim_attr_token_count.attr.attr,
+	&migsim_attr_token_rate.attr.attr,
 	&migsim_attr_donate.attr.attr,
 	&migsim_attr_drain.attr.attr,
 	&migsim_attr_stop_copy_back.attr.attr,
 	&migsim_attr_poll.attr.attr,
 	&migsim_attr_nowait.attr.attr,
+	&dev_attr_peer.attr,
+	&dev_attr_position.attr,
+	&dev_attr_tokens.attr,
+	&dev_attr_tokens_lost.attr,
 	&dev_attr_mig_state.attr,
 	&dev_attr_state_hash.attr,
 	NULL

@@ -14,6 +14,7 @@
 static int migsim_init_dev(struct vfio_device *vdev)
 {
 	struct migsim_dev *sim = migsim_from_vdev(vdev);
+	int ret;
 
 	mutex_init(&sim->config_lock);
 	mutex_init(&sim->memory_lock);
@@ -29,14 +30,19 @@ static int migsim_init_dev(struct vfio_device *vdev)
 	migsim_dma_log_init(sim);
 	mutex_init(&sim->faults.lock);
 	INIT_LIST_HEAD(&sim->faults.rules);
+	ret = migsim_migration_init(sim);
+	/* Others know it from then on, until it is released. */
+	if (!ret)
+		migsim_ring_init(sim);
 
-	return migsim_migration_init(sim);
+	return ret;
 }
 
 static void migsim_release_dev(struct vfio_device *vdev)
 {
 	struct migsim_dev *sim = migsim_from_vdev(vdev);
 
+	migsim_ring_exit(sim);
 	vfio_mig_free(sim->mig);
 	mutex_lock(&sim->memory_lock);
 	migsim_memory_drop(sim);
@@ -50,7 +56,9 @@ static void migsim_release_dev(struct vfio_device *vdev)
 static void migsim_run(struct migsim_dev *sim)
 {
 	migsim_workload_start(sim);
+	migsim_ring_accept(sim, true);
 	migsim_dma_start(sim);
+	migsim_ring_start(sim);
 }
 
 /**
@@ -61,6 +69,7 @@ void migsim_clear_state(struct migsim_dev *sim)
 {
 	migsim_dma_reset(sim);
 	migsim_memory_reset(sim);
+	migsim_ring_reset(sim);
 }
 
 /**
@@ -75,6 +84,7 @@ void migsim_reset(struct migsim_dev *sim)
 	mutex_lock(&sim->memory_lock);
 	sim->memory.resetting = true;
 	mutex_unlock(&sim->memory_lock);
+	migsim_ring_stop(sim);
 	migsim_workload_stop(sim);
 	migsim_drain_stop(sim);
 	migsim_clear_state(sim);
@@ -112,6 +122,8 @@ static void migsim_close(struct vfio_device *vdev)
 	struct migsim_dev *sim = migsim_from_vdev(vdev);
 
 	migsim_migration_close(sim);
+	migsim_ring_stop(sim);
+	migsim_ring_accept(sim, false);
 	migsim_dma_close(sim);
 	migsim_workload_stop(sim);
 	migsim_irq_close(sim);

@@ -433,6 +433,9 @@ static u64 migsim_small_hash(struct migsim_dev *sim)
 	u64 where[2] = { memory->seed, memory->nr_pages };
 
 	migsim_regs_save(sim, &regs);
+	/* Others may give tokens to a device that is accepting still. */
+	regs.tokens = 0;
+	regs.tokens_lost = 0;
 
 	return xxh64(&regs, sizeof(regs), xxh64(where, sizeof(where), 0));
 }

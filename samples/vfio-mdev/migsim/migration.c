@@ -94,12 +94,43 @@ static void migsim_copy_back(struct migsim_dev *sim)
 	migsim_track_on(sim);
 }
 
+/* Return: 0, or -EINTR or -ECANCELED with the device as active as it was. */
+static int migsim_quiesce(struct migsim_dev *sim)
+{
+	int ret;
+
+	migsim_ring_stop(sim);
+	ret = migsim_dma_freeze(sim);
+	if (ret)
+		migsim_ring_start(sim);
+
+	return ret;
+}
+
+static void migsim_stop(struct migsim_dev *sim)
+{
+	migsim_ring_accept(sim, false);
+	migsim_workload_stop(sim);
+}
+
+static void migsim_run(struct migsim_dev *sim)
+{
+	migsim_workload_start(sim);
+	migsim_ring_accept(sim, true);
+}
+
+static void migsim_activate(struct migsim_dev *sim)
+{
+	migsim_dma_start(sim);
+	migsim_ring_start(sim);
+}
+
 static void migsim_move(struct migsim_dev *sim,
 			enum vfio_device_mig_state from,
 			enum vfio_device_mig_state to)
 {
 	if (migsim_is_running(from) && !migsim_is_running(to))
-		migsim_workload_stop(sim);
+		migsim_stop(sim);
 	if (from == VFIO_DEVICE_STATE_STOP_COPY && migsim_is_precopy(to))
 		migsim_copy_back(sim);
 	else if (from == VFIO_DEVICE_STATE_STOP_COPY)
@@ -115,9 +146,9 @@ static void migsim_move(struct migsim_dev *sim,
 	    !migsim_is_precopy(to))
 		migsim_track(sim, false);
 	if (!migsim_is_running(from) && migsim_is_running(to))
-		migsim_workload_start(sim);
+		migsim_run(sim);
 	if (!migsim_is_active(from) && migsim_is_active(to))
-		migsim_dma_start(sim);
+		migsim_activate(sim);
 }
 
 /* RESUMING -> STOP: is what was loaded a device's state. */
@@ -145,7 +176,7 @@ static int migsim_arc(struct vfio_mig *mig, enum vfio_device_mig_state from,
 	if (from == VFIO_DEVICE_STATE_RESUMING)
 		ret = migsim_load_verdict(sim);
 	else if (migsim_is_active(from) && !migsim_is_active(to))
-		ret = migsim_dma_freeze(sim);
+		ret = migsim_quiesce(sim);
 	if (!ret)
 		migsim_move(sim, from, to);
 

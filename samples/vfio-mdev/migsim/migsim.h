@@ -11,6 +11,7 @@
  *  migsim_dev.memory_lock	the device itself: memory, registers, what is
  *				dirty, whether it runs, what it signals
  *  migsim_faults.lock		the fault rules
+ *  ring.c's lock		who is in which ring, and the tokens of everybody
  *
  * None of these is held across user memory.
  */
@@ -56,6 +57,8 @@ struct seq_file;
  * @load_latency_us: to leave RESUMING
  * @bandwidth: of saving and loading, bytes per second; 0 for no limit
  * @dirty_rate: of the workload, bytes of pages per second; 0 for no workload
+ * @token_count: tokens after reset
+ * @token_rate: tokens per second that it passes on while it runs
  * @donate: written pages are handed to the stream, rather than copied into it
  * @drain: offer VFIO_DEVICE_FEATURE_MIGX_DRAIN
  * @stop_copy_back: offer VFIO_DEVICE_FEATURE_MIGX_COPY_BACK
@@ -72,6 +75,8 @@ struct migsim_config {
 	u64 load_latency_us;
 	u64 bandwidth;
 	u64 dirty_rate;
+	u64 token_count;
+	u64 token_rate;
 	u64 donate;
 	u64 drain;
 	u64 stop_copy_back;
@@ -242,6 +247,46 @@ struct migsim_dma {
 	void *bounce;
 };
 
+/**
+ * struct migsim_ring_state - tokens that travel
+ * @tokens: that the device holds
+ * @lost: that it had to drop
+ * @position: in the ring
+ */
+struct migsim_ring_state {
+	u64 tokens;
+	u64 lost;
+	u64 position;
+};
+
+/**
+ * struct migsim_ring - tokens and peers
+ * @all: all devices. This and what follows is under ring.c's lock
+ * @members: the other devices of the ring
+ * @home: position after reset
+ * @position: position now, different in a ring unless streams claim otherwise
+ * @tokens: held
+ * @lost: dropped
+ * @sending: the state allows to initiate something
+ * @accepting: the state allows to take something
+ * @work: passes tokens on
+ * @passed: when it last did. Belongs to @work
+ * @owed: millionths of tokens that are due. Belongs to @work
+ */
+struct migsim_ring {
+	struct list_head all;
+	struct list_head members;
+	u64 home;
+	u64 position;
+	u64 tokens;
+	u64 lost;
+	bool sending;
+	bool accepting;
+	struct delayed_work work;
+	ktime_t passed;
+	u64 owed;
+};
+
 /* Sections of the stream. */
 enum migsim_section {
 	MIGSIM_SECTION_CONFIG,
@@ -317,6 +362,7 @@ struct migsim_type {
  * @dma: the DMA engine
  * @dma_logging: what it writes is logged; written under @config_lock
  * @dma_written: pages of the guest's memory that it wrote to
+ * @ring: peers
  * @faults: rules
  */
 struct migsim_dev {
@@ -345,6 +391,7 @@ struct migsim_dev {
 	struct migsim_dma dma;
 	bool dma_logging;
 	struct xarray dma_written;
+	struct migsim_ring ring;
 	struct migsim_faults faults;
 };
 
@@ -416,6 +463,19 @@ bool migsim_can_mmap(const struct migsim_dev *sim);
 int migsim_mmap(struct vfio_device *vdev, struct vm_area_struct *vma);
 void migsim_unmap_page(struct migsim_dev *sim, unsigned long index);
 void migsim_unmap_all(struct migsim_dev *sim);
+
+/* ring.c: peers */
+void migsim_ring_init(struct migsim_dev *sim);
+void migsim_ring_exit(struct migsim_dev *sim);
+int migsim_ring_join(struct migsim_dev *sim, const char *name);
+void migsim_ring_peer(struct migsim_dev *sim, char *buf, size_t size);
+void migsim_ring_reset(struct migsim_dev *sim);
+void migsim_ring_accept(struct migsim_dev *sim, bool accept);
+void migsim_ring_start(struct migsim_dev *sim);
+void migsim_ring_stop(struct migsim_dev *sim);
+void migsim_ring_get(struct migsim_dev *sim, struct migsim_ring_state *state);
+void migsim_ring_set(struct migsim_dev *sim,
+		     const struct migsim_ring_state *state);
 
 /* memory.c: device memory */
 void migsim_memory_init(struct migsim_dev *sim);

@@ -35,6 +35,9 @@
 #define MIGSIM_REG_DMA_DONE	0xa8	/* commands done since reset, read-only */
 #define MIGSIM_REG_DMA_FAILED	0xb0	/* commands failed, read-only */
 #define MIGSIM_REG_DMA_ERROR	0xb8	/* errno of the last failure, read-only */
+#define MIGSIM_REG_TOKENS	0xc0	/* held now, read-only */
+#define MIGSIM_REG_TOKENS_LOST	0xc8	/* dropped while stopped, read-only */
+#define MIGSIM_REG_POSITION	0xd0	/* in the ring, read-only */
 
 #define MIGSIM_MAGIC		0x4d49534d	/* "MSIM" */
 #define MIGSIM_VERSION		2

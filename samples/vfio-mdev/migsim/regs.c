@@ -37,10 +37,27 @@ static u64 migsim_reg_read_own(const struct migsim_dev *sim, u64 reg)
 	}
 }
 
+static u64 migsim_ring_reg_read(struct migsim_dev *sim, u64 reg)
+{
+	struct migsim_ring_state ring;
+
+	migsim_ring_get(sim, &ring);
+	switch (reg) {
+	case MIGSIM_REG_TOKENS:
+		return ring.tokens;
+	case MIGSIM_REG_TOKENS_LOST:
+		return ring.lost;
+	default:
+		return ring.position;
+	}
+}
+
 static u64 migsim_reg_read(struct migsim_dev *sim, u64 reg)
 {
 	if (reg >= MIGSIM_REG_DMA_IOVA && reg <= MIGSIM_REG_DMA_ERROR)
 		return migsim_dma_reg_read(sim, reg);
+	if (reg >= MIGSIM_REG_TOKENS && reg <= MIGSIM_REG_POSITION)
+		return migsim_ring_reg_read(sim, reg);
 
 	return migsim_reg_read_own(sim, reg);
 }
@@ -149,6 +166,7 @@ size_t migsim_regs_length(const struct migsim_section_regs *regs)
 void migsim_regs_save(struct migsim_dev *sim, struct migsim_section_regs *regs)
 {
 	const struct migsim_memory *memory = &sim->memory;
+	struct migsim_ring_state ring;
 	unsigned int i;
 
 	lockdep_assert_held(&sim->memory_lock);
@@ -158,6 +176,10 @@ void migsim_regs_save(struct migsim_dev *sim, struct migsim_section_regs *regs)
 	regs->int_enable = cpu_to_le64(memory->int_enable);
 	for (i = 0; i < MIGSIM_NR_SCRATCH; i++)
 		regs->scratch[i] = cpu_to_le64(memory->scratch[i]);
+	migsim_ring_get(sim, &ring);
+	regs->tokens = cpu_to_le64(ring.tokens);
+	regs->tokens_lost = cpu_to_le64(ring.lost);
+	regs->position = cpu_to_le64(ring.position);
 	migsim_dma_save(sim, &regs->dma);
 }
 
@@ -172,6 +194,11 @@ int migsim_regs_load(struct migsim_dev *sim,
 		     const struct migsim_section_regs *regs)
 {
 	struct migsim_memory *memory = &sim->memory;
+	struct migsim_ring_state ring = {
+		.tokens = le64_to_cpu(regs->tokens),
+		.lost = le64_to_cpu(regs->tokens_lost),
+		.position = le64_to_cpu(regs->position),
+	};
 	unsigned int i;
 	int ret;
 
@@ -187,6 +214,7 @@ int migsim_regs_load(struct migsim_dev *sim,
 	memory->int_enable = le64_to_cpu(regs->int_enable);
 	for (i = 0; i < MIGSIM_NR_SCRATCH; i++)
 		memory->scratch[i] = le64_to_cpu(regs->scratch[i]);
+	migsim_ring_set(sim, &ring);
 
 	return 0;
 }
