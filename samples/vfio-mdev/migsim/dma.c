@@ -149,6 +149,9 @@ static int migsim_dma_move(struct migsim_dev *sim,
 	bool write = step->command == MIGSIM_DMA_WRITE;
 	int ret;
 
+	ret = migsim_fault_dma(sim);
+	if (ret)
+		return ret;
 	ret = vfio_dma_rw(&sim->vdev, step->iova, sim->dma.bounce, step->length,
 			  write);
 	/* Other errors come from what is not mapped. */

@@ -8,14 +8,13 @@
  *
  * meaning: from the nth time on that the site is passed with that argument, and
  * then count times (0: for ever), something goes wrong. The first rule that fires
- * hides the passage from those after it. Sites:
+ * hides the passage from those after it. fault_sites lists the sites. What they pass
+ * is an arc, FROM->TO, in which from or to may be *; a section of the stream, CONFIG,
+ * MEMORY or REGS, as it is saved or loaded; or a step of the DMA engine. A site that
+ * does not fail with an errno has 0 in its place.
  *
- *	arc_fail FROM->TO	the arc fails with errno, nothing changed
- *	arc_broken FROM->TO	the arc fails with errno, the device is unusable
- *	arc_stall FROM->TO	the arc sleeps until "release" is written
- *
- * "clear" removes all rules and releases. Reading shows each rule and how often
- * it fired.
+ * What stalls does so until "release" is written. "clear" removes all rules and
+ * releases. Reading shows each rule and how often it fired.
  */
 #include <linux/debugfs.h>
 #include <linux/kstrtox.h>
@@ -30,36 +29,112 @@
 #define MIGSIM_MAX_RULES	256
 #define MIGSIM_MAX_LINES	4096
 
+/* What passes a site. */
+enum migsim_passage_kind {
+	MIGSIM_PASS_ARC,
+	MIGSIM_PASS_SAVE,
+	MIGSIM_PASS_LOAD,
+	MIGSIM_PASS_DMA,
+};
+
 enum migsim_site {
 	MIGSIM_ARC_FAIL,
 	MIGSIM_ARC_BROKEN,
 	MIGSIM_ARC_STALL,
+	MIGSIM_ARC_RESET,
+	MIGSIM_SAVE_FAIL,
+	MIGSIM_SAVE_STALL,
+	MIGSIM_SAVE_SHORT,
+	MIGSIM_SAVE_FLIP,
+	MIGSIM_SAVE_RESET,
+	MIGSIM_LOAD_FAIL,
+	MIGSIM_LOAD_STALL,
+	MIGSIM_LOAD_RESET,
+	MIGSIM_DMA_FAIL,
 	MIGSIM_NR_SITES,
 };
 
-static const char * const migsim_site_names[MIGSIM_NR_SITES] = {
-	[MIGSIM_ARC_FAIL] = "arc_fail",
-	[MIGSIM_ARC_BROKEN] = "arc_broken",
-	[MIGSIM_ARC_STALL] = "arc_stall",
+/**
+ * struct migsim_site_info - what there is to know of a site
+ * @name: in rules
+ * @kind: what passes it
+ * @has_errno: it fails with the rule's errno
+ * @what: for people
+ */
+struct migsim_site_info {
+	const char *name;
+	enum migsim_passage_kind kind;
+	bool has_errno;
+	const char *what;
+};
+
+static const struct migsim_site_info migsim_sites[MIGSIM_NR_SITES] = {
+	[MIGSIM_ARC_FAIL] = { "arc_fail", MIGSIM_PASS_ARC, true,
+		"fails, nothing changed" },
+	[MIGSIM_ARC_BROKEN] = { "arc_broken", MIGSIM_PASS_ARC, true,
+		"fails, the device is unusable until reset" },
+	[MIGSIM_ARC_STALL] = { "arc_stall", MIGSIM_PASS_ARC, false,
+		"takes until release" },
+	[MIGSIM_ARC_RESET] = { "arc_reset", MIGSIM_PASS_ARC, false,
+		"a reset comes meanwhile" },
+	[MIGSIM_SAVE_FAIL] = { "save_fail", MIGSIM_PASS_SAVE, true,
+		"the session fails" },
+	[MIGSIM_SAVE_STALL] = { "save_stall", MIGSIM_PASS_SAVE, false,
+		"no data until release" },
+	[MIGSIM_SAVE_SHORT] = { "save_short", MIGSIM_PASS_SAVE, false,
+		"a page, or the end of the registers, is left out" },
+	[MIGSIM_SAVE_FLIP] = { "save_flip", MIGSIM_PASS_SAVE, false,
+		"a bit is wrong in each page, before checksums see it" },
+	[MIGSIM_SAVE_RESET] = { "save_reset", MIGSIM_PASS_SAVE, false,
+		"a reset comes meanwhile" },
+	[MIGSIM_LOAD_FAIL] = { "load_fail", MIGSIM_PASS_LOAD, true,
+		"the session fails" },
+	[MIGSIM_LOAD_STALL] = { "load_stall", MIGSIM_PASS_LOAD, false,
+		"nothing is taken until release" },
+	[MIGSIM_LOAD_RESET] = { "load_reset", MIGSIM_PASS_LOAD, false,
+		"a reset comes meanwhile" },
+	[MIGSIM_DMA_FAIL] = { "dma_fail", MIGSIM_PASS_DMA, true,
+		"the command fails" },
+};
+
+static const char * const migsim_section_names[MIGSIM_NR_SECTIONS] = {
+	[MIGSIM_SECTION_CONFIG] = "CONFIG",
+	[MIGSIM_SECTION_MEMORY] = "MEMORY",
+	[MIGSIM_SECTION_REGS] = "REGS",
+};
+
+/* Instead of a state: any. */
+#define MIGSIM_ANY_STATE	(VFIO_DEVICE_STATE_PRE_COPY_P2P + 1)
+
+/**
+ * struct migsim_passage - what a rule is about, or what passes now
+ * @kind: tells which of the others mean something
+ * @from: of an arc
+ * @to: of an arc
+ * @section: of a session
+ */
+struct migsim_passage {
+	enum migsim_passage_kind kind;
+	unsigned int from;
+	unsigned int to;
+	enum migsim_section section;
 };
 
 /**
  * struct migsim_fault - a rule
  * @node: in &migsim_faults.rules
  * @site: what goes wrong
- * @from: arc
- * @to: arc
+ * @about: when
  * @nth: first time that it fires
  * @count: how often it fires, 0 for ever
- * @err: positive errno
- * @seen: how often the arc was passed
+ * @err: positive errno, or 0
+ * @seen: how often the site was passed
  * @fired: how often it fired
  */
 struct migsim_fault {
 	struct list_head node;
 	enum migsim_site site;
-	enum vfio_device_mig_state from;
-	enum vfio_device_mig_state to;
+	struct migsim_passage about;
 	unsigned int nth;
 	unsigned int count;
 	unsigned int err;
@@ -69,10 +144,14 @@ struct migsim_fault {
 
 static struct dentry *migsim_debugfs;
 
-static int migsim_parse_state(const char *name, enum vfio_device_mig_state *ret)
+static int migsim_parse_state(const char *name, unsigned int *ret)
 {
 	unsigned int state;
 
+	if (!strcmp(name, "*")) {
+		*ret = MIGSIM_ANY_STATE;
+		return 0;
+	}
 	for (state = 0; state <= VFIO_DEVICE_STATE_PRE_COPY_P2P; state++) {
 		if (strcmp(name, vfio_mig_state_name(state)))
 			continue;
@@ -83,7 +162,7 @@ static int migsim_parse_state(const char *name, enum vfio_device_mig_state *ret)
 	return -EINVAL;
 }
 
-static int migsim_parse_arc(char *arg, struct migsim_fault *fault)
+static int migsim_parse_arc(char *arg, struct migsim_passage *about)
 {
 	char *to = strstr(arg, "->");
 
@@ -91,35 +170,69 @@ static int migsim_parse_arc(char *arg, struct migsim_fault *fault)
 		return -EINVAL;
 	*to = '\0';
 
-	return migsim_parse_state(arg, &fault->from) ?:
-	       migsim_parse_state(to + 2, &fault->to);
+	return migsim_parse_state(arg, &about->from) ?:
+	       migsim_parse_state(to + 2, &about->to);
+}
+
+static int migsim_parse_arg(char *arg, struct migsim_passage *about)
+{
+	int section;
+
+	switch (about->kind) {
+	case MIGSIM_PASS_ARC:
+		return migsim_parse_arc(arg, about);
+	case MIGSIM_PASS_DMA:
+		return strcmp(arg, "-") ? -EINVAL : 0;
+	default:
+		section = match_string(migsim_section_names,
+				       MIGSIM_NR_SECTIONS, arg);
+		about->section = section;
+		return section < 0 ? -EINVAL : 0;
+	}
+}
+
+static int migsim_parse_site(const char *name, enum migsim_site *ret)
+{
+	unsigned int site;
+
+	for (site = 0; site < MIGSIM_NR_SITES; site++) {
+		if (strcmp(name, migsim_sites[site].name))
+			continue;
+		*ret = site;
+		return 0;
+	}
+
+	return -EINVAL;
+}
+
+static int migsim_parse_numbers(char * const *word, struct migsim_fault *fault)
+{
+	if (kstrtouint(word[0], 0, &fault->nth) ||
+	    kstrtouint(word[1], 0, &fault->count) ||
+	    kstrtouint(word[2], 0, &fault->err) ||
+	    !fault->nth || fault->err > MAX_ERRNO ||
+	    migsim_sites[fault->site].has_errno != !!fault->err)
+		return -EINVAL;
+
+	return 0;
 }
 
 static int migsim_parse_rule(char *line, struct migsim_fault *fault)
 {
 	char *word[5];
 	unsigned int i;
-	int site;
 
 	for (i = 0; i < ARRAY_SIZE(word); i++) {
 		word[i] = strsep(&line, " ");
 		if (!word[i])
 			return -EINVAL;
 	}
-	site = match_string(migsim_site_names, MIGSIM_NR_SITES, word[0]);
-	if (line || site < 0 || migsim_parse_arc(word[1], fault) ||
-	    kstrtouint(word[2], 0, &fault->nth) ||
-	    kstrtouint(word[3], 0, &fault->count) ||
-	    kstrtouint(word[4], 0, &fault->err))
+	if (line || migsim_parse_site(word[0], &fault->site))
 		return -EINVAL;
-	fault->site = site;
-	if (!fault->nth || fault->err > MAX_ERRNO)
-		return -EINVAL;
-	/* A stall fails with what ended it. */
-	if (site == MIGSIM_ARC_STALL)
-		return fault->err ? -EINVAL : 0;
+	fault->about.kind = migsim_sites[fault->site].kind;
 
-	return fault->err ? 0 : -EINVAL;
+	return migsim_parse_arg(word[1], &fault->about) ?:
+	       migsim_parse_numbers(word + 2, fault);
 }
 
 static int migsim_add_rule(struct migsim_dev *sim, char *line)
@@ -204,6 +317,26 @@ static ssize_t migsim_faults_write(struct file *file, const char __user *buf,
 	return ret ?: count;
 }
 
+static const char *migsim_fault_state(unsigned int state)
+{
+	return state == MIGSIM_ANY_STATE ? "*" : vfio_mig_state_name(state);
+}
+
+static void migsim_fault_show(struct seq_file *m,
+			      const struct migsim_fault *fault)
+{
+	seq_printf(m, "%s ", migsim_sites[fault->site].name);
+	if (fault->about.kind == MIGSIM_PASS_ARC)
+		seq_printf(m, "%s->%s", migsim_fault_state(fault->about.from),
+			   migsim_fault_state(fault->about.to));
+	else if (fault->about.kind == MIGSIM_PASS_DMA)
+		seq_putc(m, '-');
+	else
+		seq_puts(m, migsim_section_names[fault->about.section]);
+	seq_printf(m, " %u %u %u fired %u\n", fault->nth, fault->count,
+		   fault->err, fault->fired);
+}
+
 static int migsim_faults_show(struct seq_file *m, void *unused)
 {
 	struct migsim_dev *sim = m->private;
@@ -211,11 +344,7 @@ static int migsim_faults_show(struct seq_file *m, void *unused)
 
 	mutex_lock(&sim->faults.lock);
 	list_for_each_entry(fault, &sim->faults.rules, node)
-		seq_printf(m, "%s %s->%s %u %u %u fired %u\n",
-			   migsim_site_names[fault->site],
-			   vfio_mig_state_name(fault->from),
-			   vfio_mig_state_name(fault->to), fault->nth,
-			   fault->count, fault->err, fault->fired);
+		migsim_fault_show(m, fault);
 	mutex_unlock(&sim->faults.lock);
 
 	return 0;
@@ -235,11 +364,46 @@ static const struct file_operations migsim_faults_fops = {
 	.release = single_release,
 };
 
-static bool migsim_fault_fires(struct migsim_fault *fault,
-			       enum vfio_device_mig_state from,
-			       enum vfio_device_mig_state to)
+static int fault_sites_show(struct seq_file *m, void *unused)
 {
-	if (fault->from != from || fault->to != to)
+	static const char * const arg[] = {
+		[MIGSIM_PASS_ARC] = "FROM->TO",
+		[MIGSIM_PASS_SAVE] = "SECTION",
+		[MIGSIM_PASS_LOAD] = "SECTION",
+		[MIGSIM_PASS_DMA] = "-",
+	};
+	const struct migsim_site_info *site;
+
+	for (site = migsim_sites; site < migsim_sites + MIGSIM_NR_SITES; site++)
+		seq_printf(m, "%s %s nth count %s\t# %s\n", site->name,
+			   arg[site->kind], site->has_errno ? "errno" : "0",
+			   site->what);
+
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(fault_sites);
+
+static bool migsim_same_state(unsigned int rule, unsigned int state)
+{
+	return rule == MIGSIM_ANY_STATE || rule == state;
+}
+
+static bool migsim_fault_about(const struct migsim_passage *rule,
+			       const struct migsim_passage *now)
+{
+	if (rule->kind != now->kind)
+		return false;
+	if (now->kind == MIGSIM_PASS_ARC)
+		return migsim_same_state(rule->from, now->from) &&
+		       migsim_same_state(rule->to, now->to);
+
+	return now->kind == MIGSIM_PASS_DMA || rule->section == now->section;
+}
+
+static bool migsim_fault_fires(struct migsim_fault *fault,
+			       const struct migsim_passage *now)
+{
+	if (!migsim_fault_about(&fault->about, now))
 		return false;
 	if (++fault->seen < fault->nth ||
 	    (fault->count && fault->fired == fault->count))
@@ -249,10 +413,9 @@ static bool migsim_fault_fires(struct migsim_fault *fault,
 	return true;
 }
 
-/* Return: whether a rule fires; then *fault is a copy of it. */
+/* Return: whether a rule fires; then *ret is a copy of it. */
 static bool migsim_fault_match(struct migsim_dev *sim,
-			       enum vfio_device_mig_state from,
-			       enum vfio_device_mig_state to,
+			       const struct migsim_passage *now,
 			       struct migsim_fault *ret, unsigned long *released)
 {
 	struct migsim_fault *fault;
@@ -261,7 +424,7 @@ static bool migsim_fault_match(struct migsim_dev *sim,
 	mutex_lock(&sim->faults.lock);
 	*released = sim->faults.released;
 	list_for_each_entry(fault, &sim->faults.rules, node) {
-		fires = migsim_fault_fires(fault, from, to);
+		fires = migsim_fault_fires(fault, now);
 		if (fires) {
 			*ret = *fault;
 			break;
@@ -270,6 +433,13 @@ static bool migsim_fault_match(struct migsim_dev *sim,
 	mutex_unlock(&sim->faults.lock);
 
 	return fires;
+}
+
+/* As a reset by the bus: whoever holds the device carries it out. */
+static void migsim_fault_reset(struct migsim_dev *sim)
+{
+	vfio_mig_reset_prepare(sim->mig);
+	vfio_mig_reset_done(sim->mig);
 }
 
 /**
@@ -284,16 +454,22 @@ static bool migsim_fault_match(struct migsim_dev *sim,
 int migsim_fault_arc(struct migsim_dev *sim, enum vfio_device_mig_state from,
 		     enum vfio_device_mig_state to)
 {
-	unsigned long *now = &sim->faults.released;
+	const struct migsim_passage now = {
+		.kind = MIGSIM_PASS_ARC, .from = from, .to = to,
+	};
+	unsigned long *count = &sim->faults.released;
 	struct migsim_fault fault;
 	unsigned long released;
 
-	if (!migsim_fault_match(sim, from, to, &fault, &released))
+	if (!migsim_fault_match(sim, &now, &fault, &released))
 		return 0;
 	switch (fault.site) {
 	case MIGSIM_ARC_STALL:
 		return vfio_mig_wait_event(sim->mig,
-					   READ_ONCE(*now) != released);
+					   READ_ONCE(*count) != released);
+	case MIGSIM_ARC_RESET:
+		migsim_fault_reset(sim);
+		return -ECANCELED;
 	case MIGSIM_ARC_BROKEN:
 		return vfio_mig_broken(sim->mig, -(int)fault.err,
 				       "arc_broken rule, to %s",
@@ -303,6 +479,107 @@ int migsim_fault_arc(struct migsim_dev *sim, enum vfio_device_mig_state from,
 				     "arc_fail rule, to %s",
 				     vfio_mig_state_name(to));
 	}
+}
+
+/* Return: whether a rule still has the session wait. */
+static bool migsim_fault_stalls(struct migsim_dev *sim)
+{
+	struct migsim_stream *stream = &sim->stream;
+
+	if (stream->stalled &&
+	    READ_ONCE(sim->faults.released) != stream->released)
+		stream->stalled = false;
+
+	return stream->stalled;
+}
+
+static int migsim_fault_data(struct migsim_dev *sim,
+			     const struct migsim_fault *fault,
+			     unsigned long released)
+{
+	switch (fault->site) {
+	case MIGSIM_SAVE_STALL:
+	case MIGSIM_LOAD_STALL:
+		sim->stream.stalled = true;
+		sim->stream.released = released;
+		return VFIO_MIG_IDLE;
+	case MIGSIM_SAVE_RESET:
+	case MIGSIM_LOAD_RESET:
+		migsim_fault_reset(sim);
+		return VFIO_MIG_IDLE;
+	case MIGSIM_SAVE_SHORT:
+		sim->stream.spoil = MIGSIM_SPOIL_SHORT;
+		return 0;
+	case MIGSIM_SAVE_FLIP:
+		sim->stream.spoil = MIGSIM_SPOIL_FLIP;
+		return 0;
+	default:
+		return vfio_mig_fail(sim->mig, -(int)fault->err, "%s rule",
+				     migsim_sites[fault->site].name);
+	}
+}
+
+static int migsim_fault_section(struct migsim_dev *sim,
+				const struct migsim_passage *now)
+{
+	struct migsim_fault fault;
+	unsigned long released;
+
+	if (migsim_fault_stalls(sim))
+		return VFIO_MIG_IDLE;
+	sim->stream.spoil = MIGSIM_SPOIL_NONE;
+	if (!migsim_fault_match(sim, now, &fault, &released))
+		return 0;
+
+	return migsim_fault_data(sim, &fault, released);
+}
+
+/**
+ * migsim_fault_save - what is to go wrong with a section that is saved
+ * @sim: device
+ * @type: the section
+ *
+ * Return: 0 to go on, VFIO_MIG_IDLE or an errno for save() to return.
+ */
+int migsim_fault_save(struct migsim_dev *sim, enum migsim_section type)
+{
+	const struct migsim_passage now = {
+		.kind = MIGSIM_PASS_SAVE, .section = type,
+	};
+
+	return migsim_fault_section(sim, &now);
+}
+
+/**
+ * migsim_fault_load - what is to go wrong with a section that is loaded
+ * @sim: device
+ * @type: the section
+ *
+ * Return: 0 to go on, VFIO_MIG_IDLE or an errno for load() to return.
+ */
+int migsim_fault_load(struct migsim_dev *sim, enum migsim_section type)
+{
+	const struct migsim_passage now = {
+		.kind = MIGSIM_PASS_LOAD, .section = type,
+	};
+
+	return migsim_fault_section(sim, &now);
+}
+
+/**
+ * migsim_fault_dma - what is to go wrong with a step of the DMA engine
+ * @sim: device
+ *
+ * Return: 0 to go on, or a negative errno.
+ */
+int migsim_fault_dma(struct migsim_dev *sim)
+{
+	const struct migsim_passage now = { .kind = MIGSIM_PASS_DMA };
+	struct migsim_fault fault;
+	unsigned long released;
+
+	return migsim_fault_match(sim, &now, &fault, &released) ?
+	       -(int)fault.err : 0;
 }
 
 /**
@@ -315,6 +592,8 @@ void migsim_fault_init(struct migsim_dev *sim, const char *name)
 	sim->faults.dir = debugfs_create_dir(name, migsim_debugfs);
 	debugfs_create_file("faults", 0600, sim->faults.dir, sim,
 			    &migsim_faults_fops);
+	debugfs_create_file("fault_sites", 0400, sim->faults.dir, sim,
+			    &fault_sites_fops);
 }
 
 /**

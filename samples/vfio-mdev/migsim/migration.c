@@ -220,9 +220,14 @@ static void migsim_spend(struct migsim_dev *sim, size_t bytes)
 						   bandwidth));
 }
 
+/* A section of @size bytes, which may change them. */
 static int migsim_save_bytes(struct migsim_dev *sim, struct vfio_mig_sink *sink,
 			     enum migsim_section type, void *from, size_t size)
 {
+	if (sim->stream.spoil == MIGSIM_SPOIL_FLIP)
+		*(u8 *)from ^= 1;
+	if (sim->stream.spoil == MIGSIM_SPOIL_SHORT)
+		size -= sizeof(u64);
 	vfio_mig_sink_section(sink, type, 0);
 
 	return vfio_mig_sink_bytes(sink, from, size);
@@ -236,6 +241,11 @@ static int migsim_save_config(struct migsim_dev *sim,
 		.nr_pages = cpu_to_le64(sim->memory.nr_pages),
 	};
 
+	int ret;
+
+	ret = migsim_fault_save(sim, MIGSIM_SECTION_CONFIG);
+	if (ret)
+		return ret;
 	sim->stream.configured = true;
 
 	return migsim_save_bytes(sim, sink, MIGSIM_SECTION_CONFIG, &config,
@@ -253,6 +263,8 @@ static int migsim_fill_page(struct migsim_dev *sim, struct vfio_mig_sink *sink,
 	if (IS_ERR(to))
 		return PTR_ERR(to);
 	migsim_page_read(sim, index, to);
+	if (sim->stream.spoil == MIGSIM_SPOIL_FLIP)
+		*(u8 *)to ^= 1;
 	vfio_mig_sink_commit(sink, len);
 
 	return 0;
@@ -266,7 +278,7 @@ static int migsim_save_page(struct migsim_dev *sim, struct vfio_mig_sink *sink,
 
 	/* From here on, the next write to it is noticed. */
 	migsim_unmap_page(sim, index);
-	if (sim->config.donate)
+	if (sim->config.donate && sim->stream.spoil != MIGSIM_SPOIL_FLIP)
 		page = migsim_page_find(sim, index);
 	ret = page ? vfio_mig_sink_add_page(sink, page) :
 		     migsim_fill_page(sim, sink, index);
@@ -309,6 +321,17 @@ static int migsim_save_dirty(struct migsim_dev *sim, struct vfio_mig_sink *sink,
 	return ret;
 }
 
+/* A rule of short data: the next page is taken for one that was sent. */
+static void migsim_skip_page(struct migsim_dev *sim, unsigned long index)
+{
+	struct migsim_memory *memory = &sim->memory;
+
+	if (memory->sent < memory->nr_pages)
+		memory->sent++;
+	else if (index != ULONG_MAX)
+		migsim_dirty_clear(sim, index);
+}
+
 /* Return: whether there are pages to be saved, by *index if the first pass is over. */
 static bool migsim_pages_wait(struct migsim_dev *sim, unsigned long *index)
 {
@@ -325,6 +348,12 @@ static int migsim_save_pages(struct migsim_dev *sim, struct vfio_mig_sink *sink)
 	lockdep_assert_held(&sim->memory_lock);
 	if (!migsim_pages_wait(sim, &index))
 		return 0;
+	if (sim->stream.spoil == MIGSIM_SPOIL_SHORT) {
+		migsim_skip_page(sim, index);
+		sim->stream.spoil = MIGSIM_SPOIL_NONE;
+		if (!migsim_pages_wait(sim, &index))
+			return 0;
+	}
 
 	return memory->sent < memory->nr_pages ?
 	       migsim_save_pass(sim, sink) :
@@ -343,6 +372,9 @@ static int migsim_save_memory(struct migsim_dev *sim,
 	mutex_unlock(&sim->memory_lock);
 	if (!*waited)
 		return VFIO_MIG_MORE;
+	ret = migsim_fault_save(sim, MIGSIM_SECTION_MEMORY);
+	if (ret)
+		return ret;
 	mutex_lock(&sim->memory_lock);
 	ret = migsim_save_pages(sim, sink);
 	mutex_unlock(&sim->memory_lock);
@@ -353,7 +385,11 @@ static int migsim_save_memory(struct migsim_dev *sim,
 static int migsim_save_regs(struct migsim_dev *sim, struct vfio_mig_sink *sink)
 {
 	struct migsim_section_regs regs;
+	int ret;
 
+	ret = migsim_fault_save(sim, MIGSIM_SECTION_REGS);
+	if (ret)
+		return ret;
 	mutex_lock(&sim->memory_lock);
 	migsim_regs_save(sim, &regs);
 	mutex_unlock(&sim->memory_lock);
@@ -459,9 +495,13 @@ static int migsim_load_regs(struct migsim_dev *sim,
 static int migsim_load(struct vfio_mig *mig, struct vfio_mig_source *source)
 {
 	struct migsim_dev *sim = vfio_mig_priv(mig);
+	int ret;
 
 	if (migsim_must_wait(sim))
 		return VFIO_MIG_IDLE;
+	ret = migsim_fault_load(sim, vfio_mig_source_type(source));
+	if (ret)
+		return ret;
 	sim->stream.loading = true;
 	migsim_spend(sim, vfio_mig_source_left(source));
 	switch (vfio_mig_source_type(source)) {

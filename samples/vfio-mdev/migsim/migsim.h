@@ -287,7 +287,19 @@ struct migsim_ring {
 	u64 owed;
 };
 
-/* Sections of the stream. */
+/**
+ * enum migsim_spoil - what a fault rule does to a section on its way out
+ * @MIGSIM_SPOIL_NONE: nothing
+ * @MIGSIM_SPOIL_SHORT: its last page, or the end of its only one, is missing
+ * @MIGSIM_SPOIL_FLIP: a bit of it is wrong
+ */
+enum migsim_spoil {
+	MIGSIM_SPOIL_NONE,
+	MIGSIM_SPOIL_SHORT,
+	MIGSIM_SPOIL_FLIP,
+};
+
+/* Sections of the stream, by which fault rules speak of them too. */
 enum migsim_section {
 	MIGSIM_SECTION_CONFIG,
 	MIGSIM_SECTION_MEMORY,
@@ -298,6 +310,9 @@ enum migsim_section {
 /**
  * struct migsim_stream - progress of the present session
  * @configured: saving: the first section was sent; loading: it was seen
+ * @stalled: a fault rule has it stall until the next release after @released
+ * @released: releases when it began
+ * @spoil: fault rules of the section that is being saved
  * @finished: likewise the last one, and no other since
  * @loading: any section was loaded
  * @cursor: where the search for dirty pages goes on
@@ -307,6 +322,9 @@ enum migsim_section {
  */
 struct migsim_stream {
 	bool configured;
+	bool stalled;
+	unsigned long released;
+	enum migsim_spoil spoil;
 	bool finished;
 	bool loading;
 	unsigned long cursor;
@@ -520,6 +538,9 @@ void migsim_fault_init(struct migsim_dev *sim, const char *name);
 void migsim_fault_free(struct migsim_dev *sim);
 int migsim_fault_arc(struct migsim_dev *sim, enum vfio_device_mig_state from,
 		     enum vfio_device_mig_state to);
+int migsim_fault_save(struct migsim_dev *sim, enum migsim_section type);
+int migsim_fault_load(struct migsim_dev *sim, enum migsim_section type);
+int migsim_fault_dma(struct migsim_dev *sim);
 void migsim_fault_module_init(void);
 void migsim_fault_module_exit(void);
 
