@@ -115,6 +115,7 @@ MIGSIM_ATTR(bandwidth, MIGSIM_AT(bandwidth), 0, MIGSIM_RATE_MAX, 1);
 MIGSIM_ATTR(dirty_rate, MIGSIM_AT(dirty_rate), 0, MIGSIM_RATE_MAX, 1);
 MIGSIM_ATTR(token_count, MIGSIM_AT(token_count), 0, MIGSIM_RATE_MAX, 1);
 MIGSIM_ATTR(token_rate, MIGSIM_AT(token_rate), 0, MIGSIM_TOKEN_RATE_MAX, 1);
+MIGSIM_ATTR(verify, MIGSIM_AT(verify), 0, 1, 1);
 MIGSIM_ATTR(donate, MIGSIM_AT(donate), 0, 1, 1);
 MIGSIM_ATTR(drain, MIGSIM_AT(drain), 0, 1, 1);
 MIGSIM_ATTR(stop_copy_back, MIGSIM_AT(stop_copy_back), 0, 1, 1);
@@ -205,6 +206,7 @@ static struct attribute *migsim_attrs[] = {
 	&migsim_attr_dirty_rate.attr.attr,
 	&migsim_attr_token_count.attr.attr,
 	&migsim_attr_token_rate.attr.attr,
+	&migsim_attr_verify.attr.attr,
 	&migsim_attr_donate.attr.attr,
 	&migsim_attr_drain.attr.attr,
 	&migsim_attr_stop_copy_back.attr.attr,

@@ -392,6 +392,9 @@ static int migsim_save_regs(struct migsim_dev *sim, struct vfio_mig_sink *sink)
 		return ret;
 	mutex_lock(&sim->memory_lock);
 	migsim_regs_save(sim, &regs);
+	regs.verify = cpu_to_le64(sim->config.verify);
+	if (sim->config.verify)
+		regs.hash = cpu_to_le64(migsim_state_hash(sim));
 	mutex_unlock(&sim->memory_lock);
 
 	return migsim_save_bytes(sim, sink, MIGSIM_SECTION_REGS, &regs,
@@ -470,6 +473,18 @@ static int migsim_load_memory(struct migsim_dev *sim,
 	return migsim_load_pages(sim, source) ?: VFIO_MIG_MORE;
 }
 
+/* The device had stopped when they were saved: now it is all here. */
+static int migsim_load_verify(struct migsim_dev *sim,
+			      const struct migsim_section_regs *regs)
+{
+	lockdep_assert_held(&sim->memory_lock);
+	if (!regs->verify || migsim_state_hash(sim) == le64_to_cpu(regs->hash))
+		return 0;
+
+	return vfio_mig_fail(sim->mig, -EIO,
+			     "the state's hash is not the source's");
+}
+
 static int migsim_load_regs(struct migsim_dev *sim,
 			    struct vfio_mig_source *source)
 {
@@ -483,7 +498,7 @@ static int migsim_load_regs(struct migsim_dev *sim,
 	if (migsim_regs_length(&regs) != len)
 		return -EINVAL;
 	mutex_lock(&sim->memory_lock);
-	ret = migsim_regs_load(sim, &regs);
+	ret = migsim_regs_load(sim, &regs) ?: migsim_load_verify(sim, &regs);
 	mutex_unlock(&sim->memory_lock);
 	if (ret)
 		return ret;

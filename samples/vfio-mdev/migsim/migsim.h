@@ -59,6 +59,7 @@ struct seq_file;
  * @dirty_rate: of the workload, bytes of pages per second; 0 for no workload
  * @token_count: tokens after reset
  * @token_rate: tokens per second that it passes on while it runs
+ * @verify: the state carries its hash, which the destination compares
  * @donate: written pages are handed to the stream, rather than copied into it
  * @drain: offer VFIO_DEVICE_FEATURE_MIGX_DRAIN
  * @stop_copy_back: offer VFIO_DEVICE_FEATURE_MIGX_COPY_BACK
@@ -77,6 +78,7 @@ struct migsim_config {
 	u64 dirty_rate;
 	u64 token_count;
 	u64 token_rate;
+	u64 verify;
 	u64 donate;
 	u64 drain;
 	u64 stop_copy_back;

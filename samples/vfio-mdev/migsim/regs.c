@@ -204,7 +204,8 @@ int migsim_regs_load(struct migsim_dev *sim,
 
 	lockdep_assert_held(&sim->memory_lock);
 	if (le64_to_cpu(regs->int_status) & ~MIGSIM_INT_ALL ||
-	    le64_to_cpu(regs->int_enable) & ~MIGSIM_INT_ALL)
+	    le64_to_cpu(regs->int_enable) & ~MIGSIM_INT_ALL ||
+	    le64_to_cpu(regs->verify) > 1)
 		return -EINVAL;
 	ret = migsim_dma_load(sim, &regs->dma);
 	if (ret)
