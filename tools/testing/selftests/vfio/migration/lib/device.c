@@ -181,6 +181,7 @@ void vfm_close(struct vfm_device *dev)
 	vfm_close_fd(&dev->fd);
 	vfm_close_fd(&dev->group);
 	vfm_close_fd(&dev->container);
+	dev->ioas = 0;
 }
 
 static struct vfio_region_info *vfm_bar(struct vfm_device *dev, int bar)
@@ -247,4 +248,11 @@ void vfm_config_read(struct vfm_device *dev, u64 off, void *buf, size_t len)
 		VFIO_ASSERT_GT(n, 0, "config space at %zu: %s", done,
 			       strerror(errno));
 	}
+}
+
+void vfm_config_write(struct vfm_device *dev, u64 off, const void *buf, size_t len)
+{
+	ssize_t n = pwrite(dev->fd, buf, len, dev->config.offset + off);
+
+	VFIO_ASSERT_EQ(n, len, "config space: %s", strerror(errno));
 }

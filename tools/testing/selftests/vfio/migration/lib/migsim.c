@@ -282,26 +282,32 @@ void vfm_fault_release(struct vfm_device *dev)
 	vfm_fault_command(dev, "release");
 }
 
-unsigned int vfm_fault_fired(struct vfm_device *dev, const char *site,
-			     u32 from, u32 to)
+unsigned int vfm_rule_fired(struct vfm_device *dev, const char *rule)
 {
-	char path[PATH_MAX], text[8192], want[64];
+	char path[PATH_MAX], text[8192];
 	char *line, *save, *fired;
 	int ret;
 
 	vfm_fault_path(dev, path);
 	ret = vfm_read_file(path, text, sizeof(text));
 	VFIO_ASSERT_EQ(ret, 0, "%s: %s", path, strerror(-ret));
-	snprintf_assert(want, sizeof(want), "%s %s->%s ", site,
-			vfm_state_name(from), vfm_state_name(to));
-
 	for (line = strtok_r(text, "\n", &save); line;
 	     line = strtok_r(NULL, "\n", &save)) {
-		if (strncmp(line, want, strlen(want)))
+		if (strncmp(line, rule, strlen(rule)))
 			continue;
 		fired = strstr(line, " fired ");
 		VFIO_ASSERT_TRUE(fired, "no count in '%s'", line);
 		return strtoul(fired + strlen(" fired "), NULL, 10);
 	}
-	VFIO_FAIL("no rule '%s'", want);
+	VFIO_FAIL("no rule '%s'", rule);
+}
+
+unsigned int vfm_fault_fired(struct vfm_device *dev, const char *site,
+			     u32 from, u32 to)
+{
+	char rule[64];
+
+	snprintf_assert(rule, sizeof(rule), "%s %s->%s ", site,
+			vfm_state_name(from), vfm_state_name(to));
+	return vfm_rule_fired(dev, rule);
 }

@@ -6,7 +6,9 @@
 #include <libvfio/damage.h>
 #include <libvfio/ext.h>
 #include <libvfio/graph.h>
+#include <libvfio/dma.h>
 #include <libvfio/migration.h>
+#include <libvfio/program.h>
 #include <libvfio/migsim.h>
 #include <libvfio/random.h>
 #include <libvfio/stream.h>

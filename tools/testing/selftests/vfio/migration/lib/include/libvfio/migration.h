@@ -36,6 +36,7 @@ struct vfm_device {
 	int fd;			/* the device, -1 while closed */
 	int group;		/* group path only, else -1 */
 	int container;		/* container or iommufd */
+	u32 ioas;		/* iommufd only, 0 until there is DMA */
 	u64 flags;		/* VFIO_MIGRATION_*, valid since the first open */
 	struct vfio_region_info bar[VFM_NR_BARS];
 	struct vfio_region_info config;
@@ -198,5 +199,6 @@ void vfm_bar_read(struct vfm_device *dev, int bar, u64 off, void *buf,
 void vfm_bar_write(struct vfm_device *dev, int bar, u64 off,
 		   const void *buf, size_t len);
 void vfm_config_read(struct vfm_device *dev, u64 off, void *buf, size_t len);
+void vfm_config_write(struct vfm_device *dev, u64 off, const void *buf, size_t len);
 
 #endif

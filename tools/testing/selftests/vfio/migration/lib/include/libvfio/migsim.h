@@ -53,6 +53,8 @@ int __vfm_fault_write(struct vfm_device *dev, const char *line);
 /* @site: arc_fail, arc_broken or arc_stall. */
 void vfm_fault_arc(struct vfm_device *dev, const char *site, u32 from,
 		   u32 to, unsigned int nth, unsigned int count, int err);
+/* How often the first rule fired that begins so. */
+unsigned int vfm_rule_fired(struct vfm_device *dev, const char *rule);
 unsigned int vfm_fault_fired(struct vfm_device *dev, const char *site,
 			     u32 from, u32 to);
 void vfm_fault_clear(struct vfm_device *dev);
