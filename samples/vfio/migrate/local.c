@@ -31,10 +31,9 @@ static bool fill_setup(struct migration *m, struct pair *p, bool source,
 static bool fill_p2p(struct migration *m, struct pair *p, bool source,
 		     struct job *job)
 {
-	(void)m;
 	job->target = has_precopy(&p->src) ? VFIO_DEVICE_STATE_PRE_COPY_P2P :
 					     VFIO_DEVICE_STATE_RUNNING_P2P;
-	return source && has_p2p(&p->src) &&
+	return source && has_p2p(&p->src) && !m->opt->skip_p2p_down &&
 	       p->src.found == VFIO_DEVICE_STATE_RUNNING;
 }
 
@@ -67,9 +66,8 @@ static int confirm_job(struct job *job)
 static bool fill_confirm(struct migration *m, struct pair *p, bool source,
 			 struct job *job)
 {
-	(void)m;
-	job->target = has_p2p(&p->dst) ? VFIO_DEVICE_STATE_RUNNING_P2P :
-					 VFIO_DEVICE_STATE_STOP;
+	job->target = has_p2p(&p->dst) && !m->opt->skip_p2p_up ?
+		      VFIO_DEVICE_STATE_RUNNING_P2P : VFIO_DEVICE_STATE_STOP;
 	job->fn = confirm_job;
 	return !source;
 }

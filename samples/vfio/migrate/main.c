@@ -17,6 +17,7 @@ enum {
 	KEY_RUN = 0x100,
 	KEY_SERIAL,
 	KEY_KEEP_SOURCE,
+	KEY_SKIP_P2P,
 	KEY_THRESHOLD,
 	KEY_MAX_ROUNDS,
 	KEY_CHUNK,
@@ -86,6 +87,8 @@ static const struct argp_option options[] = {
 	{ "serial", KEY_SERIAL, 0, 0, "One device after another, see below", 0 },
 	{ "keep-source", KEY_KEEP_SOURCE, 0, 0,
 	  "Leave the sources stopped instead of resetting them", 0 },
+	{ "skip-p2p", KEY_SKIP_P2P, "down|up", 0,
+	  "Leave out the P2P phase of the sources or of the destinations, to see what peers lose by it; for tests", 0 },
 	{ "threshold", KEY_THRESHOLD, "BYTES", 0,
 	  "Stop a device when no more than this is left of it (1M)", 0 },
 	{ "max-rounds", KEY_MAX_ROUNDS, "N", 0,
@@ -125,6 +128,17 @@ static unsigned int rounds_arg(struct argp_state *state, const char *text)
 		argp_error(state, "--max-rounds: '%s' is not a number from 1 to 1000000",
 			   text);
 	return v;
+}
+
+static void skip_arg(struct argp_state *state, struct options *opt,
+		     const char *text)
+{
+	if (!strcmp(text, "down"))
+		opt->skip_p2p_down = true;
+	else if (!strcmp(text, "up"))
+		opt->skip_p2p_up = true;
+	else
+		argp_error(state, "--skip-p2p: '%s' is neither down nor up", text);
 }
 
 static void add_pair(struct argp_state *state, struct command_line *cl,
@@ -173,8 +187,9 @@ static void check_end(struct argp_state *state, struct command_line *cl)
 	if (cl->command == CMD_DECODE && cl->nr != 1)
 		argp_error(state, "decode needs one FILE, - for stdin");
 	if (cl->command != CMD_LOCAL &&
-	    (opt->run || opt->serial || opt->keep_source))
-		argp_error(state, "--run, --serial and --keep-source are for local");
+	    (opt->run || opt->serial || opt->keep_source ||
+	     opt->skip_p2p_down || opt->skip_p2p_up))
+		argp_error(state, "--run, --serial, --keep-source and --skip-p2p are for local");
 	if (cl->command != CMD_LIST && opt->probe)
 		argp_error(state, "--probe is for list");
 	if (opt->quiet)
@@ -195,6 +210,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_KEEP_SOURCE:
 		opt->keep_source = true;
+		return 0;
+	case KEY_SKIP_P2P:
+		skip_arg(state, opt, arg);
 		return 0;
 	case KEY_THRESHOLD:
 		opt->threshold = size_arg(state, "threshold", arg, 0, INT64_MAX);

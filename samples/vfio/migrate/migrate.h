@@ -180,6 +180,8 @@ struct options {
 	bool run;
 	bool serial;
 	bool keep_source;
+	bool skip_p2p_down;
+	bool skip_p2p_up;
 	bool quiet;
 	bool progress;
 	bool probe;
