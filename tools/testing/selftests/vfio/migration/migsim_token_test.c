@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * C5, D2: eight devices with peers, moved by vfio-migrate to eight others and back, as
+ * often as VFM_ROUNDS says, with latencies and rates drawn anew each time. No token is
+ * lost. Without the P2P phase of one side some are, or the test proves nothing.
+ */
+#include <libvfio_migration.h>
+
+#include "migsim_regs.h"
+
+#define NR		8
+#define TOKENS		500
+#define RATE		50000
+#define ROUNDS		200
+#define TRIES		20
+
+struct side {
+	struct vfm_device *devs[NR];
+};
+
+FIXTURE(token) {
+	struct side side[2];
+	struct vfm_rng rng;
+	uint64_t tokens;
+	uint64_t lost;
+};
+
+static uint64_t sum(struct side *side, const char *attr)
+{
+	uint64_t total = 0;
+	unsigned int i;
+
+	for (i = 0; i < NR; i++)
+		total += vfm_attr_get(side->devs[i], attr);
+	return total;
+}
+
+static void all(struct side *side, uint32_t state)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR; i++)
+		vfm_set_state_nofd(side->devs[i], state);
+}
+
+/* Linked in an order of its own. */
+static void make_side(struct side *side, unsigned int first)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR; i++) {
+		side->devs[i] = vfm_create(MIGSIM_FULL);
+		vfm_attr_set(side->devs[i], "state_size", 16 * 4096);
+		vfm_attr_set(side->devs[i], "token_count", TOKENS);
+		vfm_attr_set(side->devs[i], "token_rate", RATE);
+		vfm_attr_set(side->devs[i], "dirty_rate", 1 << 20);
+		vfm_attr_set(side->devs[i], "p2p_latency_us", 500 * i);
+		vfm_attr_set(side->devs[i], "stop_latency_us", 3500 - 500 * i);
+		vfm_attr_set(side->devs[i], "load_latency_us", 700 * (i ^ 3));
+	}
+	for (i = 1; i < NR; i++)
+		VFIO_ASSERT_EQ(__vfm_attr_write(side->devs[(first + i) % NR],
+						"peer",
+						side->devs[first]->uuid), 0);
+	for (i = 0; i < NR; i++)
+		vfm_open(side->devs[i]);
+	all(side, VFM_RUNNING_P2P);
+}
+
+FIXTURE_SETUP(token)
+{
+	VFM_REQUIRE_TYPE(MIGSIM_FULL);
+	self->rng = vfm_rng(4711);
+	make_side(&self->side[0], 0);
+	make_side(&self->side[1], 5);
+	all(&self->side[1], VFM_STOP);
+	self->tokens = sum(&self->side[0], "tokens");
+	self->lost = sum(&self->side[0], "tokens_lost");
+	ASSERT_EQ(NR * TOKENS, self->tokens + self->lost);
+	all(&self->side[0], VFM_RUNNING);
+}
+
+FIXTURE_TEARDOWN(token)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2 * NR; i++)
+		vfm_destroy(self->side[i % 2].devs[i / 2]);
+}
+
+/* Which source goes where is drawn. */
+static void migrate(FIXTURE_DATA(token) *self, struct side *from,
+		    struct side *to, const char *option)
+{
+	unsigned int shift = vfm_random_below(&self->rng, NR), i;
+	struct vfm_device *target[NR];
+	pid_t pid;
+
+	for (i = 0; i < NR; i++)
+		target[i] = to->devs[(i + shift) % NR];
+	usleep(vfm_random_below(&self->rng, 20000));
+	pid = vfm_program_migrate(from->devs, target, NR, option);
+	VFIO_ASSERT_EQ(vfm_program_wait(pid), 0);
+}
+
+static unsigned int rounds(void)
+{
+	const char *text = getenv("VFM_ROUNDS");
+
+	return text && *text ? strtoul(text, NULL, 10) : ROUNDS;
+}
+
+/* They stand still while they are counted, and then go on. */
+static void count(struct side *side, uint64_t *tokens, uint64_t *lost)
+{
+	all(side, VFM_RUNNING_P2P);
+	*tokens = sum(side, "tokens");
+	*lost = sum(side, "tokens_lost");
+	all(side, VFM_RUNNING);
+}
+
+TEST_F_TIMEOUT(token, conserved, 800)
+{
+	uint64_t tokens, lost;
+	unsigned int i;
+
+	for (i = 0; i < rounds(); i++) {
+		migrate(self, &self->side[i % 2], &self->side[!(i % 2)], NULL);
+		count(&self->side[!(i % 2)], &tokens, &lost);
+		ASSERT_EQ(self->lost, lost);
+		ASSERT_EQ(self->tokens, tokens);
+	}
+	printf("# %u migrations of %u devices\n", i, NR);
+}
+
+/* Sooner or later somebody gives to one that has stopped. */
+static void check_loses(FIXTURE_DATA(token) *self, const char *option)
+{
+	uint64_t tokens, lost;
+	unsigned int i;
+
+	for (i = 0; i < TRIES; i++) {
+		migrate(self, &self->side[i % 2], &self->side[!(i % 2)], option);
+		count(&self->side[!(i % 2)], &tokens, &lost);
+		/* What was dropped after the registers were saved, nobody knows. */
+		VFIO_ASSERT_LE(tokens + lost, NR * TOKENS);
+		if (tokens < self->tokens)
+			return;
+	}
+	VFIO_FAIL("nothing was lost in %u migrations with %s\n", TRIES, option);
+}
+
+TEST_F(token, lost_without_p2p_down)
+{
+	check_loses(self, "--skip-p2p=down");
+}
+
+TEST_F(token, lost_without_p2p_up)
+{
+	check_loses(self, "--skip-p2p=up");
+}
+
+TEST_HARNESS_MAIN
