@@ -13,7 +13,7 @@ packages=(
 	# machines
 	qemu-system-x86 seabios
 	# checking
-	perl sparse shellcheck jq bsdextrautils
+	perl sparse shellcheck jq bsdextrautils mdevctl
 )
 
 missing=()
