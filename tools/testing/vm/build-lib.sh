@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# What uml-build.sh and kasan-build.sh share: fetch the newest Debian kernel
+# What uml-build.sh and x86-build.sh share: fetch the newest Debian kernel
 # source there is and build it in the cache, in a folder KIND-VERSION. The
 # packages come through an apt configuration of our own, the machine's sources
 # stay as they are. The folder "image" in it is the last thing to be there.
 # They set
 #	kind		of the kernel
 #	arch		ARCH of its make
-#	config		file whose options have to be in its configuration
+#	configs		files whose options have to be in its configuration
 #	built		folder to take if it is there, may be empty
 #	minutes		that it takes
 # and the functions configure and install, which run in the source and get
@@ -17,14 +17,16 @@
 set -eu
 PATH=$PATH:/usr/sbin:/sbin	# depmod
 cache=${VFIO_MIGRATION_CACHE:-$HOME/.cache/vfio-migration}
-: "${kind:?}" "${arch:?}" "${built=}" "${minutes:?}"
-config=$(dirname "$(realpath "$0")")/$config
+: "${kind:?}" "${arch:?}" "${configs:?}" "${built=}" "${minutes:?}"
+here=$(dirname "$(realpath "$0")")
 name='' build=''
 
 say() { echo "$(basename "$0"): $*" >&2; }
 
+wanted() { (cd "$here" && cat "${configs[@]}"); }
+
 # An option whose dependencies are missing is dropped without a word.
-dropped() { grep -vE '^(#|$)' "$config" | grep -vxFf "$1/.config"; }
+dropped() { wanted | grep -vE '^(#|$)' | grep -vxFf "$1/.config"; }
 
 find_built()
 {

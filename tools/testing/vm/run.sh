@@ -3,7 +3,7 @@
 #
 # Run a command under the unmodified newest Debian 12 6.12 kernel in QEMU, with
 # the host's files below it, vfio, mdev and our modules loaded. VM_KERNEL names
-# the image folder of another kernel, such as that of kasan-build.sh.
+# the image folder of another kernel, such as that of x86-build.sh.
 
 # shellcheck source=tools/testing/vm/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -5,14 +5,14 @@
 # the build folder, the kernel is "linux" in it.
 # shellcheck disable=SC2034 # for build-lib.sh
 
-kind=uml arch=um config=uml.config minutes=five built=${UML:-}
+kind=uml arch=um configs=(uml.config) minutes=five built=${UML:-}
 # shellcheck source=tools/testing/vm/build-lib.sh
 . "$(dirname "$0")/build-lib.sh"
 
 configure()
 {
 	"$@" defconfig &&
-	scripts/kconfig/merge_config.sh -m -O "$build" "$build/.config" "$config" &&
+	scripts/kconfig/merge_config.sh -m -O "$build" "$build/.config" "$here/uml.config" &&
 	"$@" olddefconfig
 }
 
