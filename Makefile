@@ -39,6 +39,7 @@ help:
 	@echo '                build/bench.json; BENCH=qemu: on Debian'\''s kernel'
 	@echo '  check-uml     all tests on the newest kernel as User Mode Linux'
 	@echo '  check-kasan   all tests on the newest kernel with KASAN and lockdep'
+	@echo '  check-qemu    stock QEMU migrates machines that use migsim devices'
 	@echo '  kunit         unit tests of the core, in User Mode Linux'
 	@echo '  graphs        write what the audit tool prints into Documentation/'
 	@echo '  clean         remove build/ (downloads stay in the cache,'
@@ -125,6 +126,10 @@ kunit:
 .PHONY: check-kasan
 check-kasan:
 	@$(CHECK)/check-kasan.sh
+
+.PHONY: check-qemu
+check-qemu:
+	@$(CHECK)/check-qemu.sh
 
 .PHONY: check-mutants
 check-mutants:

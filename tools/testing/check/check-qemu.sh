@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# make check-qemu: stock QEMU migrates machines with migsim devices, inside of a
+# machine: on Debian's kernel through a group of type1, and on the newest with
+# default options by group and by cdev, where the devices log their DMA.
+# ATTACH names some of these three, SCENARIOS some of guest-qemu.py's; FLAVOUR=kasan
+# has the newest kernel watch, which takes long. Prints KTAP as check.sh does.
+
+# shellcheck source=tools/testing/check/lib.sh
+. "$(dirname "$0")/lib.sh"
+cd "$TOP" || exit 1
+out=$TOP/build/check-qemu
+read -ra attach <<< "${ATTACH:-type1 group cdev}"
+read -ra scenarios <<< "${SCENARIOS:-}"
+flavour=${FLAVOUR:-plain}
+limit=$([ "$flavour" = kasan ] && echo 2400 || echo 900)
+
+# build KERNEL FOLDER: the modules for it
+build()
+{
+	quiet_step "modules-$1" make modules W=1 KDIR="$2" \
+		MODULES="$out/modules-$1" FARM="$TOP/build/farm/check-qemu-$1"
+}
+
+# migrate ATTACH: all scenarios, in a machine of their own
+migrate()
+{
+	local how=$1 kernel=newest
+
+	[ "$how" = type1 ] && kernel=debian
+	[ $kernel = debian ] ||
+		export VM_KERNEL=$newest/image VM_APPEND=sysctl.kernel.watchdog_thresh=60
+	mkdir "$out/$how"
+	VM_CONSOLE=console "$RUN" -M "$out/modules-$kernel" -m 3G -t "$limit" \
+		-o "$out/$how" -- "$CHECK_DIR/guest-qemu.py" "$qemu" "$how" \
+		"${scenarios[@]}" > "$out/$how.tap"
+	echo $? > "$out/$how.rc"
+}
+
+tools/testing/vm/deps.sh || exit 1
+rm -rf "$out"
+mkdir -p "$out"
+
+echo "TAP version 13"
+step qemu tools/testing/vm/qemu-fetch.sh
+qemu=$(tools/testing/vm/qemu-fetch.sh)/qemu || exit 1
+if [[ " ${attach[*]} " = *' type1 '* ]]; then
+	step kernel-debian tools/testing/vm/kernel.sh all
+	build debian "$(tools/testing/vm/kernel.sh headers)"
+fi
+if [[ " ${attach[*]} " =~ ' group '|' cdev ' ]]; then
+	step kernel-newest tools/testing/vm/x86-build.sh "$flavour"
+	newest=$(tools/testing/vm/x86-build.sh "$flavour") || exit 1
+	build newest "$newest"
+fi
+
+# Two at a time: each keeps a CPU busy.
+for how in "${attach[@]}"; do
+	[ "$(jobs -rp | wc -l)" -lt 2 ] || wait -n
+	migrate "$how" &
+done
+wait
+for how in "${attach[@]}"; do
+	echo "# $how"
+	grep '^# ' "$out/$how.tap"
+	results "$out/$how.tap" "$how" "$(cat "$out/$how.rc")"
+done
+
+echo "1..$NUMBER"
+totals
