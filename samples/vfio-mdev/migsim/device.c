@@ -52,11 +52,22 @@ static void migsim_release_dev(struct vfio_device *vdev)
 	mutex_destroy(&sim->config_lock);
 }
 
-/* The device runs, and initiates whatever it likes. */
-static void migsim_run(struct migsim_dev *sim)
+/**
+ * migsim_run - run, without initiating anything towards others
+ * @sim: device
+ */
+void migsim_run(struct migsim_dev *sim)
 {
 	migsim_workload_start(sim);
 	migsim_ring_accept(sim, true);
+}
+
+/**
+ * migsim_activate - initiate whatever it likes
+ * @sim: device that runs
+ */
+void migsim_activate(struct migsim_dev *sim)
+{
 	migsim_dma_start(sim);
 	migsim_ring_start(sim);
 }
@@ -89,6 +100,7 @@ void migsim_reset(struct migsim_dev *sim)
 	migsim_drain_stop(sim);
 	migsim_clear_state(sim);
 	migsim_run(sim);
+	migsim_activate(sim);
 }
 
 static int migsim_open(struct vfio_device *vdev)
@@ -113,6 +125,7 @@ static int migsim_open(struct vfio_device *vdev)
 
 	migsim_config_reset(sim);
 	migsim_run(sim);
+	migsim_activate(sim);
 
 	return 0;
 }

@@ -113,18 +113,6 @@ static void migsim_stop(struct migsim_dev *sim)
 	migsim_workload_stop(sim);
 }
 
-static void migsim_run(struct migsim_dev *sim)
-{
-	migsim_workload_start(sim);
-	migsim_ring_accept(sim, true);
-}
-
-static void migsim_activate(struct migsim_dev *sim)
-{
-	migsim_dma_start(sim);
-	migsim_ring_start(sim);
-}
-
 static void migsim_move(struct migsim_dev *sim,
 			enum vfio_device_mig_state from,
 			enum vfio_device_mig_state to)

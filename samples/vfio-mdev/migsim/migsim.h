@@ -421,6 +421,8 @@ const struct migsim_type *migsim_type_of(struct mdev_device *mdev);
 
 /* device.c: what VFIO calls */
 extern const struct vfio_device_ops migsim_device_ops;
+void migsim_run(struct migsim_dev *sim);
+void migsim_activate(struct migsim_dev *sim);
 void migsim_clear_state(struct migsim_dev *sim);
 void migsim_reset(struct migsim_dev *sim);
 
