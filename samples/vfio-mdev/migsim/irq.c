@@ -52,9 +52,9 @@ void migsim_irq_init(struct migsim_dev *sim)
  * migsim_irq_asserted - has the device reason to interrupt
  * @sim: device; memory_lock is held
  *
- * Return: true if so.
+ * Return: MIGSIM_INT_* that it has, or 0.
  */
-bool migsim_irq_asserted(const struct migsim_dev *sim)
+u64 migsim_irq_asserted(const struct migsim_dev *sim)
 {
 	lockdep_assert_held(&sim->memory_lock);
 
@@ -76,7 +76,7 @@ static void migsim_irq_signal(struct eventfd_ctx *trigger)
  */
 void migsim_irq_update(struct migsim_dev *sim)
 {
-	u64 now = sim->memory.int_status & sim->memory.int_enable;
+	u64 now = migsim_irq_asserted(sim);
 	u16 command = migsim_config_command(sim);
 	struct migsim_irq *irq = &sim->irq;
 

@@ -451,7 +451,7 @@ int migsim_regs_load(struct migsim_dev *sim,
 
 /* irq.c: interrupts */
 void migsim_irq_init(struct migsim_dev *sim);
-bool migsim_irq_asserted(const struct migsim_dev *sim);
+u64 migsim_irq_asserted(const struct migsim_dev *sim);
 void migsim_irq_update(struct migsim_dev *sim);
 void migsim_irq_raise(struct migsim_dev *sim, u64 bits);
 void migsim_irq_request(struct vfio_device *vdev, unsigned int count);
