@@ -227,5 +227,8 @@ ssize_t vfio_mig_splice_write(struct pipe_inode_info *pipe, struct file *file,
 		ret = vfio_mig_splice_wait(session, pipe);
 	} while (!ret);
 
-	return (ret > 0 && !nowait ? vfio_mig_load_settle(session) : 0) ?: ret;
+	if (ret > 0 && !nowait)
+		return vfio_mig_load_settle(session) ?: ret;
+
+	return ret;
 }
