@@ -32,29 +32,19 @@ static void make_ring(struct vfm_device **devs, unsigned int first,
 		vfm_attr_set(devs[i], "token_count", tokens);
 		vfm_attr_set(devs[i], "token_rate", RATE);
 	}
-	for (i = 1; i < NR; i++)
-		VFIO_ASSERT_EQ(__vfm_attr_write(devs[(first + i) % NR], "peer",
-						devs[first]->uuid), 0);
+	vfm_ring_link(devs, NR, first);
 	for (i = 0; i < NR; i++)
 		vfm_open(devs[i]);
 }
 
 static uint64_t sum(struct vfm_device **devs, const char *attr)
 {
-	uint64_t total = 0;
-	unsigned int i;
-
-	for (i = 0; i < NR; i++)
-		total += vfm_attr_get(devs[i], attr);
-	return total;
+	return vfm_ring_sum(devs, NR, attr);
 }
 
 static void all(struct vfm_device **devs, uint32_t state)
 {
-	unsigned int i;
-
-	for (i = 0; i < NR; i++)
-		vfm_set_state_nofd(devs[i], state);
+	vfm_ring_set(devs, NR, state);
 }
 
 /* The one that has most to lose. */

@@ -27,20 +27,12 @@ FIXTURE(token) {
 
 static uint64_t sum(struct side *side, const char *attr)
 {
-	uint64_t total = 0;
-	unsigned int i;
-
-	for (i = 0; i < NR; i++)
-		total += vfm_attr_get(side->devs[i], attr);
-	return total;
+	return vfm_ring_sum(side->devs, NR, attr);
 }
 
 static void all(struct side *side, uint32_t state)
 {
-	unsigned int i;
-
-	for (i = 0; i < NR; i++)
-		vfm_set_state_nofd(side->devs[i], state);
+	vfm_ring_set(side->devs, NR, state);
 }
 
 /* Linked in an order of its own. */
@@ -58,10 +50,7 @@ static void make_side(struct side *side, unsigned int first)
 		vfm_attr_set(side->devs[i], "stop_latency_us", 3500 - 500 * i);
 		vfm_attr_set(side->devs[i], "load_latency_us", 700 * (i ^ 3));
 	}
-	for (i = 1; i < NR; i++)
-		VFIO_ASSERT_EQ(__vfm_attr_write(side->devs[(first + i) % NR],
-						"peer",
-						side->devs[first]->uuid), 0);
+	vfm_ring_link(side->devs, NR, first);
 	for (i = 0; i < NR; i++)
 		vfm_open(side->devs[i]);
 	all(side, VFM_RUNNING_P2P);

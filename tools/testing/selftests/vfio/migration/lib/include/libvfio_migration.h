@@ -4,13 +4,14 @@
 
 #include <libvfio/assert.h>
 #include <libvfio/damage.h>
+#include <libvfio/dma.h>
 #include <libvfio/ext.h>
 #include <libvfio/graph.h>
-#include <libvfio/dma.h>
 #include <libvfio/migration.h>
-#include <libvfio/program.h>
 #include <libvfio/migsim.h>
+#include <libvfio/program.h>
 #include <libvfio/random.h>
+#include <libvfio/ring.h>
 #include <libvfio/stream.h>
 #include <libvfio/thread.h>
 #include <libvfio/trial.h>
