@@ -31,6 +31,7 @@ AT_ONCE = 2000000           # downtime-limit that any device meets
 NEVER = 1                   # and one that none does while it is written to
 DEADLINE = 60
 INCOMING = ("-incoming", "defer")
+MULTIFD = ",x-migration-multifd-transfer=on"
 
 # What QEMU may say of a migration that fails, and has to survive.
 BROKEN_OFF = (
@@ -324,8 +325,8 @@ def four(trial, kind="full", rate=0):
     return sources, targets
 
 
-def connect_multifd(trial, source, target):
-    for machine in source, target:
+def connect(trial, source, target, multifd):
+    for machine in (source, target) if multifd else ():
         machine.capabilities(multifd=True)
         machine.set(multifd_channels=4)
     trial.connect(source, target)
@@ -363,13 +364,10 @@ def check_tokens(machine, wanted):
 
 def migrate_four(trial, kind="full", multifd=False):
     sources, targets = four(trial, kind)
-    properties = ",x-migration-multifd-transfer=on" if multifd else ""
+    properties = MULTIFD if multifd else ""
     source, counted = booted_four(trial, sources, properties)
     target = trial.machine("target", targets, INCOMING, properties)
-    if multifd:
-        connect_multifd(trial, source, target)
-    else:
-        trial.connect(source, target)
+    connect(trial, source, target, multifd)
     source.wait_migration("completed")
     report(source)
     target.wait_running()
@@ -450,8 +448,11 @@ def slow(trial, kind="full", **options):
     return trial.pair(trial.sources(kind, bandwidth=SIZE // 2, **options))
 
 
-def again(trial, source):
-    """After a migration that failed, another one that does not."""
+def again(trial, source, tolerated=BROKEN_OFF):
+    """After a migration that failed, another one that does not.
+
+    The source may have said what is tolerated, of the first one.
+    """
     goes_on(source)
     source.capabilities(multifd=False)
     target = trial.machine("retry", trial.destinations(source.mdevs), INCOMING,
@@ -462,7 +463,6 @@ def again(trial, source):
     source.qmp.events.clear()
     trial.connect(source, target)
     source.wait_migration("completed")
-    # What the first one had to say is looked at by the caller.
     target.wait_running()
     target.qmp("stop")
     compare(source, target)
@@ -471,6 +471,7 @@ def again(trial, source):
     target.quit()
     check_quiet(target)
     source.quit()
+    check_quiet(source, tolerated=tolerated)
 
 
 @scenario
@@ -481,7 +482,6 @@ def cancel_in_precopy(trial):
     source.qmp("migrate_cancel")
     source.wait_migration("cancelled")
     again(trial, source)
-    check_quiet(source, tolerated=BROKEN_OFF)
 
 
 @scenario
@@ -498,7 +498,6 @@ def cancel_before_switchover(trial):
     source.wait_migration("cancelled")
     source.capabilities(pause_before_switchover=False)
     again(trial, source)
-    check_quiet(source, tolerated=BROKEN_OFF)
 
 
 @scenario
@@ -509,7 +508,6 @@ def target_dies_in_precopy(trial):
     target.kill()
     source.wait_migration("failed")
     again(trial, source)
-    check_quiet(source, tolerated=BROKEN_OFF)
 
 
 def sysfs_state(machine):
@@ -518,20 +516,16 @@ def sysfs_state(machine):
 
 def target_dies(trial, multifd=False):
     """While the device is in stop-copy, in which QEMU does not serve QMP."""
-    properties = ",x-migration-multifd-transfer=on" if multifd else ""
+    properties = MULTIFD if multifd else ""
     sources = trial.sources("snapshot", bandwidth=SIZE // 2)
     source, target = trial.pair(sources, properties=properties)
-    if multifd:
-        connect_multifd(trial, source, target)
-    else:
-        trial.connect(source, target)
+    connect(trial, source, target, multifd)
     wait(lambda: sysfs_state(source) == "STOP_COPY", "no stop-copy")
     time.sleep(0.5)
     check(sysfs_state(source) == "STOP_COPY", "stop-copy is over already")
     target.kill()
     source.wait_migration("failed")
     again(trial, source)
-    check_quiet(source, tolerated=BROKEN_OFF)
 
 
 @scenario
@@ -551,13 +545,10 @@ def check_fired(mdev):
 
 def save_fails(trial, rule, multifd=False):
     """A migration that fails because of the source's device, and another one."""
-    properties = ",x-migration-multifd-transfer=on" if multifd else ""
+    properties = MULTIFD if multifd else ""
     source, target = trial.pair(trial.sources(), properties=properties)
     source.mdevs[0].fault(rule)
-    if multifd:
-        connect_multifd(trial, source, target)
-    else:
-        trial.connect(source, target)
+    connect(trial, source, target, multifd)
     info = source.wait_migration("failed")
     say(f"QEMU says: {info.get('error-desc', 'nothing')}")
     check_fired(source.mdevs[0])
@@ -569,21 +560,18 @@ def save_fails(trial, rule, multifd=False):
 def save_fails_in_stop_copy(trial):
     source = save_fails(trial, "save_fail REGS 1 1 5")
     again(trial, source)
-    check_quiet(source, tolerated=BROKEN_OFF)
 
 
 @scenario
 def save_fails_multifd(trial):
     source = save_fails(trial, "save_fail REGS 1 1 5", multifd=True)
     again(trial, source)
-    check_quiet(source, tolerated=BROKEN_OFF)
 
 
 @scenario
 def save_fails_in_precopy(trial):
     source = save_fails(trial, "save_fail MEMORY 2 1 5")
     again(trial, source)
-    check_quiet(source, tolerated=BROKEN_OFF)
 
 
 @scenario
@@ -595,7 +583,6 @@ def load_fails(trial):
     source.wait_migration("failed")
     check_fired(target.mdevs[0])
     again(trial, source)
-    check_quiet(source, tolerated=BROKEN_OFF)
 
 
 @scenario
@@ -610,7 +597,6 @@ def load_fails_at_the_end(trial):
     check_fired(target.mdevs[0])
     wait(lambda: not target.alive(), "the target did not give up")
     again(trial, source)
-    check_quiet(source, tolerated=BROKEN_OFF)
 
 
 @scenario
@@ -625,7 +611,6 @@ def load_fails_untold(trial):
     check(not source.running(), "the source runs")
     source.qmp("cont")
     again(trial, source)
-    check_quiet(source, tolerated=BROKEN_OFF)
 
 
 @scenario
@@ -638,8 +623,7 @@ def stop_fails(trial):
     function.expect("command register", COMMAND_ON,
                     function.config_read(COMMAND) & COMMAND_ON)
     function.set_reg(REG_SCRATCH, 0x1111)
-    again(trial, source)
-    check_quiet(source, tolerated=NOT_STOPPED)
+    again(trial, source, NOT_STOPPED)
 
 
 @scenario

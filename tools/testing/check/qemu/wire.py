@@ -95,13 +95,6 @@ class Qmp:
         self.lines.send(json.dumps(message))
         return self.answer(command)
 
-    def wait_event(self, name, timeout=DEADLINE):
-        end = time.monotonic() + timeout
-        while not any(event["event"] == name for event in self.events):
-            left = end - time.monotonic()
-            if left <= 0 or self.take(left) is None:
-                raise WireError(f"QMP: no {name} event in {timeout} s")
-
 
 class Qtest:
     """What a CPU does: port, memory, and interrupt pins."""
