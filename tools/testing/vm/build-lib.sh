@@ -3,9 +3,7 @@
 #
 # What uml-build.sh and x86-build.sh share: fetch the newest Debian kernel
 # source there is and build it in the cache, in a folder KIND-VERSION. The
-# packages come through an apt configuration of our own, the machine's sources
-# stay as they are. The folder "image" in it is the last thing to be there.
-# They set
+# folder "image" in it is the last thing to be there. They set
 #	kind		of the kernel
 #	arch		ARCH of its make
 #	configs		files whose options have to be in its configuration
@@ -15,6 +13,8 @@
 # MAKE... as their arguments.
 
 set -eu
+# shellcheck source=tools/testing/vm/apt-lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/apt-lib.sh"
 PATH=$PATH:/usr/sbin:/sbin	# depmod
 cache=${VFIO_MIGRATION_CACHE:-$HOME/.cache/vfio-migration}
 : "${kind:?}" "${arch:?}" "${configs:?}" "${built=}" "${minutes:?}"
@@ -45,18 +45,9 @@ find_built()
 # newest_source: set name, of what is in $cache/src then
 newest_source()
 {
-	local apt=$cache/apt-bpo key=/usr/share/keyrings/debian-archive-keyring.gpg
-	local url=http://deb.debian.org/debian suite
-
-	mkdir -p "$apt"/{lists/partial,archives/partial,etc} "$cache/src"
-	for suite in trixie trixie-backports; do
-		echo "deb [signed-by=$key] $url $suite main"
-	done > "$apt/etc/sources.list"
-	apt=(-qq -o "Dir::Etc::sourcelist=$apt/etc/sources.list"
-	     -o "Dir::Etc::sourceparts=-" -o "Dir::State::lists=$apt/lists"
-	     -o "Dir::Cache=$apt" -o "Dir::Cache::archives=$apt/archives"
-	     -o "APT::Sandbox::User=root")
-	apt-get "${apt[@]}" update >&2 || say "no update, taking what is known"
+	mkdir -p "$cache/src"
+	private_apt "$cache/apt-bpo" trixie trixie-backports
+	update_apt
 	name=$(apt-cache "${apt[@]}" pkgnames linux-source- |
 		grep -E '^linux-source-[0-9.]+$' | sort -V | tail -n 1)
 	[ -n "$name" ] || { say "apt knows no linux-source"; return 1; }

@@ -10,7 +10,8 @@
 set -eu
 cache=${VFIO_MIGRATION_CACHE:-$HOME/.cache/vfio-migration}
 oldest=9
-apt=()
+# shellcheck source=tools/testing/vm/apt-lib.sh
+. "$(dirname "$0")/apt-lib.sh"
 
 say() { echo "qemu-fetch.sh: $*" >&2; }
 
@@ -28,23 +29,6 @@ find_unpacked()
 	found=$(find "$cache" -mindepth 2 -maxdepth 2 -path '*/qemu-*/qemu' |
 		sort -V | tail -n 1)
 	[ -n "$found" ] && dirname "$found"
-}
-
-private_apt()
-{
-	local dir=$cache/apt-qemu url=http://deb.debian.org/debian suite
-	local key=/usr/share/keyrings/debian-archive-keyring.gpg
-
-	mkdir -p "$dir"/{lists/partial,archives/partial,etc}
-	for suite in bookworm bookworm-backports; do
-		echo "deb [signed-by=$key] $url $suite main"
-	done > "$dir/etc/sources.list"
-	apt=(-qq -o "Dir::Etc::sourcelist=$dir/etc/sources.list"
-	     -o "Dir::Etc::sourceparts=-" -o "Dir::State::lists=$dir/lists"
-	     -o "Dir::Cache=$dir" -o "Dir::Cache::archives=$dir/archives"
-	     -o "APT::Sandbox::User=root" -o "Debug::NoLocking=1"
-	     -o "APT::Default-Release=bookworm-backports")
-	apt-get "${apt[@]}" update >&2 || say "no update, taking what is known"
 }
 
 # What installing it would install, libraries included: the machine's own
@@ -109,7 +93,9 @@ exec 9> "$cache/qemu.lock"
 flock 9
 find_unpacked && exit
 say "fetching QEMU from bookworm-backports"
-private_apt
+private_apt "$cache/apt-qemu" bookworm bookworm-backports
+apt+=(-o "Debug::NoLocking=1" -o "APT::Default-Release=bookworm-backports")
+update_apt
 download
 unpack
 find_unpacked
