@@ -195,13 +195,16 @@ start_selftests()
 # collect_selftests: what became of them
 collect_selftests()
 {
-	local machine program tap rc
+	local machine n program tap rc
 
 	[ ${#programs[@]} -gt 0 ] || result not selftests:list none
 	for machine in "$out"/selftests/machine*.failed; do
 		[ -e "$machine" ] || continue
-		result not "selftests:$(basename "$machine" .failed)" \
-			"$(cat "$machine"), see $out/selftests/console*.log"
+		n=$(basename "${machine##*/machine}" .failed)
+		tail -n 30 "$out/selftests/console$n.log" | tr -d '\r' |
+			sed 's/^/# /'
+		result not "selftests:machine$n" \
+			"$(cat "$machine"), see $out/selftests/console$n.log"
 	done
 	for program in "${programs[@]}"; do
 		tap=$out/selftests/$program.tap

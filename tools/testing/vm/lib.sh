@@ -143,38 +143,46 @@ vm_verdict()
 }
 
 # vm_boot COMMAND...: one machine from start to end; sets rc, or returns 1 for a
-# machine that is of no use
+# machine that never came as far as the command
 vm_boot()
 {
+	local end=$((SECONDS + VM_BOOT_TIMEOUT)) began=''
+
 	rm -f "$VM_JOB"/{began,status,dmesg}
 	timeout -k 5 "$VM_TIMEOUT" "$@" < /dev/null > "$VM_JOB/console" 2>&1 &
 	VM_PID=$!
 	tail -s 0.1 -c +1 -f --pid=$VM_PID "$VM_JOB/stdout" &
 	while [ ! -e "$VM_JOB/began" ] && kill -0 $VM_PID 2>/dev/null; do
-		if grep -aqsE "$VM_BAD_BOOT" "$VM_JOB/console"; then
+		if [ $SECONDS -gt $end ] ||
+		   grep -aqsE "$VM_BAD_BOOT" "$VM_JOB/console"; then
 			kill $VM_PID
 			wait
 			return 1
 		fi
 		sleep 0.2
 	done
+	[ ! -e "$VM_JOB/began" ] || began=1
 	rc=0
 	wait $VM_PID || rc=$?
 	VM_PID=
 	wait
+	[ -n "$began" ] || [ "$rc" -eq 124 ] || [ "$rc" -eq 137 ]
 }
 
 # vm_run COMMAND...: the machine itself; its output is the console. On a loaded
-# host an emulated one may measure the speed of its timers wrongly and be of no
-# use then: another one is taken, as long as the command has not begun.
+# host an emulated one may measure the speed of its timers wrongly, hang or die
+# before it has seen anything of ours: another one is taken.
 VM_BAD_BOOT='PM-Timer: [0-4]?[0-9]ms instead of 100ms'
+VM_BOOT_TIMEOUT=${VM_BOOT_TIMEOUT:-300}
 vm_run()
 {
 	local rc=125 try
 
 	for try in 1 2 3 4 5; do
 		vm_boot "$@" && break
-		echo "$(basename "$0"): bad timers, booting again ($try)" >&2
+		echo "$(basename "$0"): no good boot, booting again ($try):" >&2
+		tail -n 5 "$VM_JOB/console" | tr -d '\r' | sed 's/^/# /' >&2
+		sleep "$try"
 	done
 	vm_verdict "$rc"
 }

@@ -78,7 +78,27 @@ warns()
 		grep -q 'panic_on_warn set' "$work/warns.out"
 }
 
+# A machine that dies before it began is none of the command's doing. The first
+# two that are started are no machines at all.
+reboots()
+{
+	local real dir=$work/reboots
+
+	mkdir -p "$dir/bin"
+	real=$(command -v qemu-system-x86_64) || return 1
+	cat > "$dir/bin/qemu-system-x86_64" <<-FAKE
+	#!/bin/bash
+	mkdir $dir/one 2>/dev/null && echo "Kernel panic - not syncing" && exit
+	mkdir $dir/two 2>/dev/null && exit 1
+	exec $real "\$@"
+	FAKE
+	chmod +x "$dir/bin/qemu-system-x86_64"
+	PATH=$dir/bin:$PATH status reboots 0 -- true &&
+		grep -q 'booting again (2)' "$dir.out"
+}
+
 tests=(hangs good failing panics complains warns)
+[ "$run" != "$dir/run.sh" ] || tests+=(reboots)
 # Two at a time; most of a boot is waiting.
 for test in "${tests[@]}"; do
 	while [ "$(jobs -pr | wc -l)" -ge 2 ]; do
