@@ -4,6 +4,9 @@
 
 KDIR	?= $(shell tools/testing/vm/kernel.sh headers)
 J	?= $(shell nproc)
+# Of tests that repeat something; each has a number of its own otherwise.
+ROUNDS	?=
+export VFM_ROUNDS ?= $(ROUNDS)
 BUILD	:= $(CURDIR)/build
 BIN	:= $(BUILD)/bin
 VM	:= tools/testing/vm

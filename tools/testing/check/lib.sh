@@ -102,7 +102,8 @@ run_tests()
 		rc=0
 		VM_CONSOLE=console$machine.log "$RUN" "${RUN_FLAGS[@]}" \
 			-t $((60 + limit * ${#left[@]})) -o "$out" -- \
-			env "VFM_ROUNDS=${VFM_ROUNDS:-}" "$CHECK_DIR/guest-tests.sh" "$machine" "$BIN" "$limit" \
+			env "VFM_ROUNDS=${VFM_ROUNDS:-}" "VFM_SEED=${VFM_SEED:-}" \
+			"$CHECK_DIR/guest-tests.sh" "$machine" "$BIN" "$limit" \
 			"${left[@]}" || rc=$?
 		[ "$rc" -ne 0 ] || continue
 		for program in "${left[@]}"; do

@@ -138,7 +138,9 @@ vm_verdict()
 			echo "---"
 		} | tr -d '\r' >&2
 	fi
-	cp "$VM_JOB/console" "$VM_OUT/${VM_CONSOLE:-console.log}" 2>/dev/null
+	cp "$VM_JOB/console" "$VM_OUT/${VM_CONSOLE:=console.log}" 2>/dev/null
+	[ ! -s "$VM_JOB/dmesg" ] ||
+		cp "$VM_JOB/dmesg" "$VM_OUT/${VM_CONSOLE/console/dmesg}"
 	exit "$rc"
 }
 

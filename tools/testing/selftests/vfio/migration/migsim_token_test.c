@@ -92,13 +92,6 @@ static void migrate(FIXTURE_DATA(token) *self, struct side *from,
 	VFIO_ASSERT_EQ(vfm_program_wait(pid), 0);
 }
 
-static unsigned int rounds(void)
-{
-	const char *text = getenv("VFM_ROUNDS");
-
-	return text && *text ? strtoul(text, NULL, 10) : ROUNDS;
-}
-
 /* They stand still while they are counted, and then go on. */
 static void count(struct side *side, uint64_t *tokens, uint64_t *lost)
 {
@@ -111,9 +104,9 @@ static void count(struct side *side, uint64_t *tokens, uint64_t *lost)
 TEST_F_TIMEOUT(token, conserved, 800)
 {
 	uint64_t tokens, lost;
-	unsigned int i;
+	unsigned int i, rounds = vfm_rounds(ROUNDS);
 
-	for (i = 0; i < rounds(); i++) {
+	for (i = 0; i < rounds; i++) {
 		migrate(self, &self->side[i % 2], &self->side[!(i % 2)], NULL);
 		count(&self->side[!(i % 2)], &tokens, &lost);
 		ASSERT_EQ(self->lost, lost);
