@@ -55,23 +55,6 @@ static void close_if(int fd)
 		close(fd);
 }
 
-/* The caller's session was ended by one of the first @n arcs of the path. */
-static bool session_ended(const struct vfm_path *path, unsigned int n)
-{
-	unsigned int i;
-
-	for (i = 0; i < n; i++)
-		if (vfm_arc_ends(path->state[i], path->state[i + 1]))
-			return true;
-	return false;
-}
-
-/* Where the device must be after step @n (from 0) of the path failed. */
-static u32 expected_state(const struct vfm_path *path, unsigned int n)
-{
-	return session_ended(path, n) ? path->state[n] : path->state[0];
-}
-
 /*
  * Not only the name of the state is right: the session that belongs to it works,
  * and the device can do the transition that failed before.
@@ -118,7 +101,7 @@ TEST_F(unwind, each_step_fails)
 			vfm_fault_arc(dev, "arc_fail", path.state[i],
 				      path.state[i + 1], 1, 1, EXDEV);
 			vfm_set_state_err(dev, to, EXDEV);
-			ASSERT_EQ(expected_state(&path, i), vfm_get_state(dev))
+			ASSERT_EQ(vfm_unwind_state(&path, i), vfm_get_state(dev))
 				TH_LOG("%s to %s failing at step %u",
 				       vfm_state_name(from),
 				       vfm_state_name(to), i);
@@ -143,7 +126,7 @@ TEST_F(unwind, way_back_fails)
 
 	for_each_path(dev, path, from, to, 2) {
 		for (i = 1; i < path.arcs; i++) {
-			if (session_ended(&path, i))
+			if (vfm_path_ends_session(&path, i))
 				continue;
 			at = path.state[i];
 			back = vfm_find_path(dev->flags, at, from);
@@ -214,7 +197,7 @@ TEST_F(unwind, way_back_breaks)
 
 	for_each_path(dev, path, from, to, 2) {
 		for (i = 1; i < path.arcs; i++) {
-			if (session_ended(&path, i))
+			if (vfm_path_ends_session(&path, i))
 				continue;
 			at = path.state[i];
 			back = vfm_find_path(dev->flags, at, from);
@@ -277,7 +260,7 @@ TEST_F(unwind, signal)
 			vfm_thread_signal(&setter);
 			ASSERT_EQ(-EINTR, vfm_thread_join(&setter));
 			ASSERT_EQ(-1, set.data_fd);
-			ASSERT_EQ(expected_state(&path, i), vfm_get_state(dev));
+			ASSERT_EQ(vfm_unwind_state(&path, i), vfm_get_state(dev));
 			check_usable(dev, from, old, to);
 			close_if(old);
 		}

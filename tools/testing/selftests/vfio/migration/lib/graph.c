@@ -137,3 +137,18 @@ struct vfm_path vfm_find_path(u64 flags, u32 from, u32 to)
 		       vfm_state_name(from), vfm_state_name(to));
 	return s.best;
 }
+
+bool vfm_path_ends_session(const struct vfm_path *path, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		if (vfm_arc_ends(path->state[i], path->state[i + 1]))
+			return true;
+	return false;
+}
+
+u32 vfm_unwind_state(const struct vfm_path *path, unsigned int n)
+{
+	return path->state[vfm_path_ends_session(path, n) ? n : 0];
+}

@@ -10,6 +10,7 @@
 #include <libvfio/graph.h>
 #include <libvfio/migration.h>
 #include <libvfio/migsim.h>
+#include <libvfio/move.h>
 #include <libvfio/program.h>
 #include <libvfio/random.h>
 #include <libvfio/ring.h>

@@ -25,6 +25,10 @@ bool vfm_arc_opens(u32 from, u32 to);
 bool vfm_arc_ends(u32 from, u32 to);
 /* The only shortest legal path between two different states. */
 struct vfm_path vfm_find_path(u64 flags, u32 from, u32 to);
+/* One of its first @n arcs ends a session that the caller had before. */
+bool vfm_path_ends_session(const struct vfm_path *path, unsigned int n);
+/* Where the device has to be after arc @n, from 0, has failed (A5). */
+u32 vfm_unwind_state(const struct vfm_path *path, unsigned int n);
 
 #define vfm_for_each_arc(_flags, _from, _to)				\
 	for (_from = 0; _from < VFM_NR_STATES; _from++)			\

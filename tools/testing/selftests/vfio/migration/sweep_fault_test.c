@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * C3, A5, A6: the rules of migsim, one at a time, on every arc while every transition
+ * is asked for, and on every section while it is saved or loaded. What comes of it
+ * follows from the path alone.
+ */
+#include <libvfio_migration.h>
+
+FIXTURE(fault_sweep) {
+	struct vfm_device *dev;
+	struct vfm_buf stream;
+	unsigned int runs;
+};
+
+FIXTURE_VARIANT(fault_sweep) {
+	const char *type;
+};
+
+FIXTURE_VARIANT_ADD(fault_sweep, full) { .type = MIGSIM_FULL };
+FIXTURE_VARIANT_ADD(fault_sweep, snapshot) { .type = MIGSIM_SNAPSHOT };
+FIXTURE_VARIANT_ADD(fault_sweep, precopy) { .type = MIGSIM_PRECOPY };
+FIXTURE_VARIANT_ADD(fault_sweep, basic) { .type = MIGSIM_BASIC };
+
+FIXTURE_SETUP(fault_sweep)
+{
+	VFM_REQUIRE_TYPE(variant->type);
+	self->dev = vfm_create_small(variant->type);
+	VFM_REQUIRE_FAULTS(self->dev);
+	vfm_save(self->dev, &self->stream, NULL);
+	vfm_reset(self->dev);
+}
+
+FIXTURE_TEARDOWN(fault_sweep)
+{
+	vfm_count("fault_runs", self->runs);
+	vfm_buf_free(&self->stream);
+	vfm_destroy(self->dev);
+}
+
+static int start_in(FIXTURE_DATA(fault_sweep) *self, u32 state)
+{
+	int fd;
+
+	vfm_fault_clear(self->dev);
+	vfm_reset(self->dev);
+	fd = vfm_enter(self->dev, state);
+	if (state == VFM_RESUMING)
+		vfm_feed(fd, self->stream.data, self->stream.len, NULL);
+	return fd;
+}
+
+struct site {
+	const char *name;
+	int err;		/* what the caller gets */
+	u32 state;		/* and where the device is then, */
+	bool unwinds;		/* unless it is told by the path */
+};
+
+static const struct site sites[] = {
+	{ .name = "arc_fail", .err = EXDEV, .unwinds = true },
+	{ .name = "arc_broken", .err = EREMOTEIO, .state = VFM_ERROR },
+	{ .name = "arc_reset", .err = ECANCELED, .state = VFM_RUNNING },
+};
+
+/* Which arc of the path it is; path->arcs if it is none. */
+static unsigned int step_of(const struct vfm_path *path, u32 from, u32 to)
+{
+	unsigned int i;
+
+	for (i = 0; i < path->arcs; i++)
+		if (path->state[i] == from && path->state[i + 1] == to)
+			break;
+	return i;
+}
+
+static void check_transition(FIXTURE_DATA(fault_sweep) *self,
+			     const struct site *site, u32 a, u32 b,
+			     const struct vfm_path *path)
+{
+	const u32 from = path->state[0], to = path->state[path->arcs];
+	unsigned int n = step_of(path, a, b);
+	int old = start_in(self, from), fd, ret;
+	bool hit = n < path->arcs;
+	u32 state = to;
+
+	if (hit)
+		state = site->unwinds ? vfm_unwind_state(path, n) : site->state;
+	vfm_fault_arc(self->dev, site->name, a, b, 1, 1,
+		      site->state == VFM_RUNNING ? 0 : site->err);
+	ret = __vfm_set_state(self->dev, to, &fd);
+	VFIO_ASSERT_EQ(ret, hit ? -site->err : 0, "%s %s->%s, from %s to %s",
+		       site->name, vfm_state_name(a), vfm_state_name(b),
+		       vfm_state_name(from), vfm_state_name(to));
+	vfm_assert_state(self->dev, state);
+	VFIO_ASSERT_EQ(vfm_fault_fired(self->dev, site->name, a, b), hit);
+	if (fd >= 0)
+		close(fd);
+	if (old >= 0)
+		close(old);
+	self->runs++;
+}
+
+static void check_arc(FIXTURE_DATA(fault_sweep) *self, const struct site *site,
+		      u32 a, u32 b)
+{
+	struct vfm_path path;
+	u32 from, to;
+
+	for (from = 0; from < VFM_NR_STATES; from++) {
+		for (to = 0; to < VFM_NR_STATES; to++) {
+			path = vfm_find_path(self->dev->flags, from, to);
+			if (from != to && path.arcs)
+				check_transition(self, site, a, b, &path);
+		}
+	}
+}
+
+TEST_F_TIMEOUT(fault_sweep, arcs, 600)
+{
+	size_t i;
+	u32 a, b;
+
+	for (i = 0; i < ARRAY_SIZE(sites); i++)
+		vfm_for_each_arc(self->dev->flags, a, b)
+			check_arc(self, &sites[i], a, b);
+	ASSERT_LT(100, self->runs);
+}
+
+static const char * const sections[] = { "CONFIG", "MEMORY", "REGS" };
+static const int errnos[] = { EIO, EINVAL, ENOMEM };
+
+static void rule(FIXTURE_DATA(fault_sweep) *self, const char *site,
+		 const char *section, int err)
+{
+	char line[64];
+
+	snprintf_assert(line, sizeof(line), "%s %s 1 1 %d", site, section, err);
+	VFIO_ASSERT_EQ(__vfm_fault_write(self->dev, line), 0, "%s", line);
+}
+
+/* The session says it for ever, the device is where it was, and a new one is good. */
+static void check_save(FIXTURE_DATA(fault_sweep) *self, u32 state,
+		       const char *section, int err)
+{
+	struct vfm_buf got = { 0 };
+	int fd, i;
+
+	vfm_fault_clear(self->dev);
+	vfm_reset(self->dev);
+	rule(self, "save_fail", section, err);
+	fd = vfm_enter(self->dev, state);
+	if (state != VFM_STOP_COPY) {
+		i = __vfm_drain(fd, &got, NULL);
+		/* The registers are saved last, when the device has stopped. */
+		if (i == -ENOMSG)
+			vfm_set_state_nofd(self->dev, VFM_STOP_COPY);
+	}
+	for (i = 0; i < 2; i++)
+		vfm_drain_err(fd, &got, NULL, err);
+	VFIO_ASSERT_TRUE(vfm_poll(fd, POLLIN, 0) & POLLERR);
+	vfm_set_state_nofd(self->dev, VFM_STOP);
+	close(fd);
+	got.len = 0;
+	vfm_save(self->dev, &got, NULL);
+	vfm_buf_free(&got);
+	self->runs++;
+}
+
+TEST_F(fault_sweep, save)
+{
+	size_t i, j;
+	u32 state;
+
+	for (state = 0; state < VFM_NR_STATES; state++) {
+		if (!vfm_in_saving_group(state) || !vfm_supports(self->dev, state))
+			continue;
+		for (i = 0; i < ARRAY_SIZE(sections); i++)
+			for (j = 0; j < ARRAY_SIZE(errnos); j++)
+				check_save(self, state, sections[i], errnos[j]);
+	}
+}
+
+TEST_F(fault_sweep, load)
+{
+	size_t i, j;
+
+	for (i = 0; i < ARRAY_SIZE(sections); i++) {
+		for (j = 0; j < ARRAY_SIZE(errnos); j++) {
+			vfm_fault_clear(self->dev);
+			vfm_reset(self->dev);
+			rule(self, "load_fail", sections[i], errnos[j]);
+			VFIO_ASSERT_EQ(__vfm_restore(self->dev, self->stream.data,
+						     self->stream.len, NULL),
+				       -errnos[j]);
+			vfm_reset(self->dev);
+			vfm_restore(self->dev, &self->stream, NULL);
+			self->runs++;
+		}
+	}
+}
+
+TEST_HARNESS_MAIN
