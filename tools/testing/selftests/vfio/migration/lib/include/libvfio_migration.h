@@ -7,6 +7,7 @@
 #include <libvfio/damage.h>
 #include <libvfio/dma.h>
 #include <libvfio/ext.h>
+#include <libvfio/failnth.h>
 #include <libvfio/graph.h>
 #include <libvfio/migration.h>
 #include <libvfio/migsim.h>

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A6, A7, B1: threads, and a process that is handed data fds through a socket, do
+ * anything at any time to two devices, one of which is removed or unbound meanwhile;
+ * sessions are used on when their devices are gone. Nobody may hang, and nobody looks
+ * at results: the kernel complains, in the end or in a later round, if something went
+ * wrong. A round can be had again by its seed, but not the order of the threads in it.
+ */
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include <libvfio_migration.h>
+
+#define NR_DEVS		2
+#define NR_THREADS	4
+#define NR_FDS		8
+#define NR_ACTS		250
+#define ROUNDS		8
+
+FIXTURE(race) {
+	struct vfm_device *dev[NR_DEVS];
+	struct vfm_buf stream;
+	struct vfm_rng rng;
+	atomic_int fds[NR_FDS];
+	int post[2];			/* to the process, and its end */
+	pid_t process;
+};
+
+FIXTURE_VARIANT(race) {
+	const char *type;
+};
+
+FIXTURE_VARIANT_ADD(race, full) { .type = MIGSIM_FULL };
+FIXTURE_VARIANT_ADD(race, snapshot) { .type = MIGSIM_SNAPSHOT };
+FIXTURE_VARIANT_ADD(race, precopy) { .type = MIGSIM_PRECOPY };
+FIXTURE_VARIANT_ADD(race, basic) { .type = MIGSIM_BASIC };
+
+#define RACE	FIXTURE_DATA(race)
+
+static struct vfm_device *device(const char *type)
+{
+	struct vfm_device *dev = vfm_create(type);
+
+	vfm_attr_set(dev, "state_size", 32 * 4096);
+	vfm_attr_set(dev, "window", 65536);
+	vfm_attr_set(dev, "dirty_rate", 1 << 20);
+	vfm_attr_set(dev, "drain", 1);
+	vfm_attr_set(dev, "stop_copy_back", 1);
+	vfm_open(dev);
+	return dev;
+}
+
+FIXTURE_SETUP(race)
+{
+	struct vfm_device *dev;
+
+	VFM_REQUIRE_TYPE(variant->type);
+	self->rng = vfm_rng(0);
+	dev = device(variant->type);
+	vfm_save(dev, &self->stream, NULL);
+	vfm_destroy(dev);
+}
+
+FIXTURE_TEARDOWN(race)
+{
+	vfm_buf_free(&self->stream);
+}
+
+struct actor {
+	RACE *race;
+	struct vfm_rng rng;
+	atomic_bool *gone;		/* no device is left: end soon */
+	int pipe[2];
+};
+
+static void keep(RACE *self, u64 slot, int fd)
+{
+	int old = atomic_exchange(&self->fds[slot % NR_FDS], fd);
+
+	if (old >= 0)
+		close(old);
+}
+
+static void use_state(struct actor *a, struct vfm_device *dev)
+{
+	int fd = -1;
+
+	__vfm_set_state(dev, vfm_random_below(&a->rng, VFM_NR_STATES), &fd);
+	if (fd >= 0) {
+		if (vfm_random_below(&a->rng, 4))
+			fcntl(fd, F_SETFL, O_NONBLOCK);
+		keep(a->race, vfm_random(&a->rng), fd);
+	}
+}
+
+/* The other one is asked, set or reset; all of it has an owner of its own. */
+static void use_device(struct actor *a, struct vfm_device *dev)
+{
+	struct vfio_device_feature_migx_last_error error;
+	u64 word = vfm_random(&a->rng);
+	char text[64];
+
+	switch (vfm_random_below(&a->rng, 9)) {
+	case 0 ... 3:
+		use_state(a, dev);
+		break;
+	case 4:
+		__vfm_reset(dev);
+		break;
+	case 5:
+		__vfm_bar_write(dev, MIGSIM_BAR_MEM, word % (32 * 4096) & ~7ULL,
+				&word, sizeof(word));
+		break;
+	case 6:
+		__vfm_data_size(dev, &word);
+		__vfm_last_error(dev, &error);
+		break;
+	case 7:
+		close(dup(dev->fd));
+		break;
+	case 8:
+		__vfm_attr_write(dev, word & 1 ? "bandwidth" : "state_size",
+				 word & 2 ? "0" : "1048576");
+		__vfm_attr_read(dev, word & 4 ? "state_hash" : "mig_state", text,
+				sizeof(text));
+		break;
+	}
+}
+
+static void feed_some(struct actor *a, int fd)
+{
+	const struct vfm_buf *stream = &a->race->stream;
+	size_t at = vfm_random_below(&a->rng, 3) ? 0 :
+		    vfm_random_below(&a->rng, stream->len);
+	size_t len = vfm_random_segment(&a->rng, stream->len - at);
+
+	if (vfm_random_below(&a->rng, 2)) {
+		vfm_write(fd, stream->data + at, len);
+		return;
+	}
+	if (vfm_write(a->pipe[1], stream->data + at, len) > 0)
+		splice(a->pipe[0], NULL, fd, NULL, len, SPLICE_F_NONBLOCK);
+}
+
+static void take_some(struct actor *a, int fd)
+{
+	char buf[8192];
+
+	switch (vfm_random_below(&a->rng, 3)) {
+	case 0:
+		vfm_read(fd, buf, 1 + vfm_random_below(&a->rng, sizeof(buf)));
+		break;
+	case 1:
+		vfm_read_nowait(fd, buf, sizeof(buf));
+		break;
+	case 2:
+		/* What stays in the pipe is held for longer than its session. */
+		splice(fd, NULL, a->pipe[1], NULL, 65536, SPLICE_F_NONBLOCK);
+		if (vfm_random_below(&a->rng, 2))
+			vfm_read(a->pipe[0], buf, sizeof(buf));
+		break;
+	}
+}
+
+static void post(int socket, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { .iov_base = "", .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	sendmsg(socket, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void ask(int fd)
+{
+	struct vfio_precopy_info info = { 0 };
+	int n;
+
+	vfm_poll(fd, POLLIN | POLLOUT, 0);
+	__vfm_precopy_info(fd, &info);
+	ioctl(fd, FIONREAD, &n);
+}
+
+static void use_session(struct actor *a)
+{
+	u64 slot = vfm_random_below(&a->rng, NR_FDS);
+	int fd = atomic_load(&a->race->fds[slot]);
+
+	if (fd < 0)
+		return;
+	switch (vfm_random_below(&a->rng, 10)) {
+	case 0 ... 2:
+		take_some(a, fd);
+		break;
+	case 3 ... 5:
+		feed_some(a, fd);
+		break;
+	case 6:
+		ask(fd);
+		break;
+	case 7:
+		post(a->race->post[0], fd);
+		break;
+	case 8:
+		keep(a->race, slot + 1, dup(fd));
+		break;
+	case 9:
+		keep(a->race, slot, -1);
+		break;
+	}
+}
+
+static long act(void *arg)
+{
+	struct actor *a = arg;
+	struct vfm_device *dev;
+	unsigned int i;
+
+	for (i = 0; i < NR_ACTS; i++) {
+		dev = a->race->dev[vfm_random_below(&a->rng, NR_DEVS)];
+		if (atomic_load(a->gone) || vfm_random_below(&a->rng, 2))
+			use_session(a);
+		else
+			use_device(a, dev);
+	}
+	return 0;
+}
+
+/* Whoever sleeps in a read or write is woken by a reset, some time. */
+struct nudger {
+	RACE *race;
+	atomic_bool stop;
+};
+
+static long nudge(void *arg)
+{
+	struct nudger *n = arg;
+	unsigned int i = 0;
+
+	while (!atomic_load(&n->stop)) {
+		__vfm_reset(n->race->dev[i++ % NR_DEVS]);
+		usleep(2000);
+	}
+	return 0;
+}
+
+/* Waits until nobody has it open. */
+static long take_away(void *arg)
+{
+	struct vfm_device *dev = arg;
+
+	return __vfm_remove(dev);
+}
+
+/* The same, but the device stays, without a driver. */
+static long unbind(void *arg)
+{
+	struct vfm_device *dev = arg;
+	int fd, ret;
+
+	fd = open("/sys/bus/mdev/drivers/migsim/unbind", O_WRONLY | O_CLOEXEC);
+	VFIO_ASSERT_GE(fd, 0);
+	ret = write(fd, dev->uuid, strlen(dev->uuid)) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+static void receive(int socket)
+{
+	char control[CMSG_SPACE(sizeof(int))], buf[4096];
+	struct iovec iov = { .iov_base = buf, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *header;
+	int fd;
+
+	if (recvmsg(socket, &msg, 0) <= 0)
+		_exit(0);
+	header = CMSG_FIRSTHDR(&msg);
+	if (!header)
+		return;
+	memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	ask(fd);
+	vfm_read_nowait(fd, buf, sizeof(buf));
+	close(fd);
+}
+
+static void start_process(RACE *self)
+{
+	VFIO_ASSERT_EQ(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, self->post), 0);
+	self->process = fork();
+	VFIO_ASSERT_GE(self->process, 0);
+	if (!self->process) {
+		close(self->post[0]);
+		for (;;)
+			receive(self->post[1]);
+	}
+	close(self->post[1]);
+}
+
+/* An empty datagram ends it: closing a socket of this kind does not. */
+static void end_process(RACE *self)
+{
+	VFIO_ASSERT_EQ(send(self->post[0], "", 0, 0), 0);
+	VFIO_ASSERT_EQ(waitpid(self->process, NULL, 0), self->process);
+	close(self->post[0]);
+}
+
+static void start_actors(RACE *self, struct actor *actor, struct vfm_thread *thread,
+			 atomic_bool *gone)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_THREADS; i++) {
+		actor[i] = (struct actor) {
+			.race = self,
+			.rng = vfm_rng(vfm_random(&self->rng)),
+			.gone = gone,
+		};
+		VFIO_ASSERT_EQ(pipe2(actor[i].pipe, O_NONBLOCK | O_CLOEXEC), 0);
+		vfm_thread_start(&thread[i], act, &actor[i]);
+	}
+}
+
+static void join_actors(struct vfm_thread *thread)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_THREADS; i++)
+		VFIO_ASSERT_EQ(vfm_thread_join(&thread[i]), 0);
+}
+
+static void close_pipes(struct actor *actor)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_THREADS; i++) {
+		close(actor[i].pipe[0]);
+		close(actor[i].pipe[1]);
+	}
+}
+
+/*
+ * First with the devices, while one of them is taken away, which waits for the end of
+ * that; then without any.
+ */
+static void run_threads(RACE *self, long (*away)(void *))
+{
+	struct nudger nudger = { .race = self };
+	struct actor actor[NR_THREADS], late[NR_THREADS];
+	struct vfm_thread thread[NR_THREADS], nudging, leaving;
+	atomic_bool gone = false;
+	unsigned int i;
+
+	vfm_thread_start(&nudging, nudge, &nudger);
+	start_actors(self, actor, thread, &gone);
+	usleep(vfm_random_below(&self->rng, 5000));
+	vfm_thread_start(&leaving, away, self->dev[0]);
+	join_actors(thread);
+	atomic_store(&nudger.stop, true);
+	vfm_thread_join(&nudging);
+
+	atomic_store(&gone, true);
+	start_actors(self, late, thread, &gone);
+	for (i = 0; i < NR_DEVS; i++)
+		vfm_close(self->dev[i]);
+	join_actors(thread);
+	VFIO_ASSERT_EQ(vfm_thread_join(&leaving), 0);
+	close_pipes(actor);
+	close_pipes(late);
+}
+
+static void run_round(RACE *self, const char *type)
+{
+	long (*away)(void *) = vfm_random_below(&self->rng, 2) ? unbind : take_away;
+	unsigned int i;
+
+	for (i = 0; i < NR_FDS; i++)
+		atomic_store(&self->fds[i], -1);
+	start_process(self);
+	for (i = 0; i < NR_DEVS; i++)
+		self->dev[i] = device(type);
+	run_threads(self, away);
+	for (i = 0; i < NR_FDS; i++)
+		keep(self, i, -1);
+	end_process(self);
+
+	vfm_destroy(self->dev[0]);
+	self->dev[0] = device(type);
+	vfm_open(self->dev[1]);
+	vfm_reset(self->dev[1]);
+	vfm_move_all(self->dev[0], self->dev[1]);
+	for (i = 0; i < NR_DEVS; i++)
+		vfm_destroy(self->dev[i]);
+}
+
+TEST_F_TIMEOUT(race, everything, 7200)
+{
+	unsigned int i, rounds = vfm_rounds(ROUNDS);
+
+	for (i = 0; i < rounds; i++)
+		run_round(self, variant->type);
+	vfm_count("race_rounds", rounds);
+}
+
+TEST_HARNESS_MAIN

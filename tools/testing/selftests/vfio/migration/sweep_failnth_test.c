@@ -1,0 +1,641 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * B1 to B11 when memory is short and user memory is bad: of each call that there is,
+ * every allocation and every copy from or to user space fails once, as
+ * iommufd_fail_nth does it. The call says so, or does without; nothing is lost or left
+ * behind, and the device works.
+ */
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+#include <libvfio_migration.h>
+
+#define LIMIT		3000
+#define CHUNK		10000
+
+FIXTURE(failnth) {
+	struct vfm_device *dev, *other;
+	struct vfm_buf good;		/* a stream that @other can load */
+	struct vfm_buf got;
+	u64 hash;			/* of @dev */
+	int fd;				/* of its session, or -1 */
+	int event;
+	int pipe[2];
+	unsigned int points;
+};
+
+FIXTURE_VARIANT(failnth) {
+	const char *type;
+};
+
+FIXTURE_VARIANT_ADD(failnth, full) { .type = MIGSIM_FULL };
+FIXTURE_VARIANT_ADD(failnth, basic) { .type = MIGSIM_BASIC };
+
+static struct vfm_device *device(const char *type, u64 seed)
+{
+	struct vfm_device *dev = vfm_create(type);
+
+	vfm_attr_set(dev, "state_size", VFM_SMALL_STATE);
+	vfm_attr_set(dev, "window", 65536);
+	vfm_attr_set(dev, "drain", 1);
+	vfm_attr_set(dev, "stop_copy_back", 1);
+	vfm_attr_set(dev, "seed", seed);
+	vfm_open(dev);
+	return dev;
+}
+
+FIXTURE_SETUP(failnth)
+{
+	VFM_REQUIRE_TYPE(variant->type);
+	VFM_REQUIRE_FAILNTH();
+	self->fd = -1;
+	self->dev = device(variant->type, 7);
+	self->other = device(variant->type, 8);
+	self->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	ASSERT_LE(0, self->event);
+	ASSERT_EQ(0, pipe2(self->pipe, O_CLOEXEC));
+	vfm_save(self->dev, &self->good, NULL);
+	self->hash = vfm_state_hash(self->dev);
+	/* Faults of this process' own memory are not what is looked for. */
+	ASSERT_EQ(0, mlockall(MCL_CURRENT | MCL_FUTURE));
+}
+
+FIXTURE_TEARDOWN(failnth)
+{
+	vfm_count("fail_nth_points", self->points);
+	if (!self->dev)
+		return;
+	vfm_buf_free(&self->good);
+	vfm_buf_free(&self->got);
+	close(self->pipe[0]);
+	close(self->pipe[1]);
+	close(self->event);
+	vfm_destroy(self->dev);
+	vfm_destroy(self->other);
+}
+
+#define SWEEP	FIXTURE_DATA(failnth)
+
+static unsigned int nr_fds(void)
+{
+	unsigned int n = 0;
+	int fd;
+
+	for (fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static bool short_of_memory(int err)
+{
+	return err == -ENOMEM || err == -EFAULT;
+}
+
+/* Does what @run does until nothing of it is left to fail. */
+static void sweep(SWEEP *self, const char *name, void (*prepare)(SWEEP *self),
+		  int (*run)(SWEEP *self), void (*check)(SWEEP *self, int ret))
+{
+	unsigned int nth, fds;
+	bool failed;
+	int ret;
+
+	for (nth = 1;; nth++) {
+		VFIO_ASSERT_LT(nth, LIMIT, "%s does not end", name);
+		prepare(self);
+		fds = nr_fds();
+		vfm_failnth_arm(nth);
+		ret = run(self);
+		failed = vfm_failnth_disarm();
+		VFIO_ASSERT_TRUE(!ret || (failed && short_of_memory(ret)),
+				 "%s, %u: %s", name, nth, strerror(-ret));
+		if (check)
+			check(self, ret);
+		VFIO_ASSERT_EQ(nr_fds(), fds, "%s, %u", name, nth);
+		if (!failed)
+			break;
+		self->points++;
+	}
+}
+
+static void end_session(SWEEP *self)
+{
+	if (self->fd >= 0)
+		close(self->fd);
+	self->fd = -1;
+	self->got.len = 0;
+}
+
+static void in_running(SWEEP *self)
+{
+	end_session(self);
+	vfm_reset(self->dev);
+}
+
+static void in_stop_copy(SWEEP *self)
+{
+	in_running(self);
+	self->fd = vfm_enter(self->dev, VFM_STOP_COPY);
+}
+
+static void in_pre_copy(SWEEP *self)
+{
+	in_running(self);
+	self->fd = vfm_enter(self->dev, VFM_PRE_COPY);
+}
+
+static void in_resuming(SWEEP *self)
+{
+	in_running(self);
+	self->fd = vfm_enter(self->dev, VFM_RESUMING);
+}
+
+/* Questions and settings: there is nothing to see but that they are answered. */
+
+static int get_state(SWEEP *self)
+{
+	u32 state;
+
+	return __vfm_get_state(self->dev, &state);
+}
+
+static int get_flags(SWEEP *self)
+{
+	u64 flags;
+
+	return __vfm_migration_flags(self->dev, &flags);
+}
+
+static int get_data_size(SWEEP *self)
+{
+	u64 size;
+
+	return __vfm_data_size(self->dev, &size);
+}
+
+static int get_path(SWEEP *self)
+{
+	struct vfio_device_feature_migx_path path;
+
+	return __vfm_query_path(self->dev, VFM_RUNNING, VFM_STOP, &path);
+}
+
+static int get_last_error(SWEEP *self)
+{
+	struct vfio_device_feature_migx_last_error error;
+
+	return __vfm_last_error(self->dev, &error);
+}
+
+static int allow_copy_back(SWEEP *self)
+{
+	return __vfm_allow_copy_back(self->dev);
+}
+
+static int drain(SWEEP *self)
+{
+	int fd, ret = __vfm_begin_drain(self->dev, &fd);
+
+	if (!ret)
+		close(fd);
+	return ret;
+}
+
+static int reset(SWEEP *self)
+{
+	return __vfm_reset(self->dev);
+}
+
+static int precopy_info(SWEEP *self)
+{
+	struct vfio_precopy_info info = { 0 };
+
+	return __vfm_precopy_info(self->fd, &info);
+}
+
+static int fionread(SWEEP *self)
+{
+	int n;
+
+	return ioctl(self->fd, FIONREAD, &n) ? -errno : 0;
+}
+
+static int poll_session(SWEEP *self)
+{
+	struct pollfd pfd = { .fd = self->fd, .events = POLLIN };
+
+	return poll(&pfd, 1, -1) < 0 ? -errno : 0;
+}
+
+static int fdinfo(SWEEP *self)
+{
+	char path[64], text[1024];
+	ssize_t n;
+	int fd;
+
+	snprintf_assert(path, sizeof(path), "/proc/self/fdinfo/%d", self->fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* procfs does not say that it has no memory for an inode. */
+	if (fd < 0)
+		return errno == ENOENT ? -ENOMEM : -errno;
+	n = read(fd, text, sizeof(text));
+	n = n < 0 ? -errno : 0;
+	close(fd);
+	return n;
+}
+
+static int region_info(SWEEP *self)
+{
+	struct vfio_region_info info = {
+		.argsz = sizeof(info),
+		.index = VFIO_PCI_BAR2_REGION_INDEX,
+	};
+
+	return ioctl(self->dev->fd, VFIO_DEVICE_GET_REGION_INFO, &info) ? -errno : 0;
+}
+
+static int set_irqs(SWEEP *self)
+{
+	struct {
+		struct vfio_irq_set set;
+		int32_t event;
+	} request = {
+		.set = {
+			.argsz = sizeof(request),
+			.flags = VFIO_IRQ_SET_DATA_EVENTFD |
+				 VFIO_IRQ_SET_ACTION_TRIGGER,
+			.index = VFIO_PCI_MSI_IRQ_INDEX,
+			.count = 1,
+		},
+		.event = self->event,
+	};
+
+	return ioctl(self->dev->fd, VFIO_DEVICE_SET_IRQS, &request) ? -errno : 0;
+}
+
+static int bar_access(SWEEP *self)
+{
+	u64 value[64] = { 1 };
+	ssize_t ret;
+
+	ret = __vfm_bar_write(self->dev, MIGSIM_BAR_MEM, 4096, value, sizeof(value));
+	if (ret >= 0)
+		ret = __vfm_bar_read(self->dev, MIGSIM_BAR_MEM, 0, value,
+				     sizeof(value));
+	return ret < 0 ? ret : 0;
+}
+
+static int config_read(SWEEP *self)
+{
+	u8 config[64];
+	ssize_t n = pread(self->dev->fd, config, sizeof(config),
+			  self->dev->config.offset);
+
+	return n < 0 ? -errno : 0;
+}
+
+static int attributes(SWEEP *self)
+{
+	char text[64];
+
+	return __vfm_attr_read(self->dev, "mig_state", text, sizeof(text));
+}
+
+static int fault_rule(SWEEP *self)
+{
+	return __vfm_fault_write(self->dev, "arc_fail STOP->ERROR 1 1 5");
+}
+
+TEST_F_TIMEOUT(failnth, questions, 600)
+{
+	sweep(self, "GET", in_running, get_state, NULL);
+	sweep(self, "MIGRATION", in_running, get_flags, NULL);
+	sweep(self, "DATA_SIZE", in_running, get_data_size, NULL);
+	sweep(self, "PATH", in_running, get_path, NULL);
+	sweep(self, "LAST_ERROR", in_running, get_last_error, NULL);
+	sweep(self, "DRAIN", in_running, drain, NULL);
+	vfm_reopen(self->dev);
+	sweep(self, "RESET", in_stop_copy, reset, NULL);
+	if (vfm_supports(self->dev, VFM_PRE_COPY)) {
+		sweep(self, "PRECOPY_INFO", in_pre_copy, precopy_info, NULL);
+		sweep(self, "COPY_BACK", in_running, allow_copy_back, NULL);
+	}
+	sweep(self, "FIONREAD", in_stop_copy, fionread, NULL);
+	sweep(self, "poll", in_stop_copy, poll_session, NULL);
+	sweep(self, "fdinfo", in_stop_copy, fdinfo, NULL);
+	sweep(self, "REGION_INFO", in_running, region_info, NULL);
+	sweep(self, "SET_IRQS", in_running, set_irqs, NULL);
+	sweep(self, "BAR", in_running, bar_access, NULL);
+	sweep(self, "config", in_running, config_read, NULL);
+	sweep(self, "attribute", in_running, attributes, NULL);
+	if (vfm_have_faults(self->dev)) {
+		sweep(self, "rule", in_running, fault_rule, NULL);
+		vfm_fault_clear(self->dev);
+	}
+	end_session(self);
+	vfm_move_all(self->dev, self->other);
+}
+
+/*
+ * Data: what failed is done once more, and what arrives has to be all of it; unless it
+ * was the session that failed, which it then says for ever.
+ */
+static bool again(SWEEP *self, int err)
+{
+	return short_of_memory(err) && !vfm_session_error(self->fd);
+}
+
+static int read_all(SWEEP *self)
+{
+	u8 chunk[CHUNK];
+	ssize_t n;
+
+	do {
+		n = vfm_read(self->fd, chunk, sizeof(chunk));
+		if (n > 0)
+			vfm_buf_append(&self->got, chunk, n);
+	} while (n > 0 || again(self, n));
+	return n;
+}
+
+static int splice_all(SWEEP *self)
+{
+	u8 chunk[CHUNK];
+	ssize_t n, got;
+
+	for (;;) {
+		n = splice(self->fd, NULL, self->pipe[1], NULL, CHUNK, 0);
+		if (n < 0)
+			n = -errno;
+		if (!n || (n < 0 && !again(self, n)))
+			return n;
+		while (n > 0) {
+			got = vfm_read(self->pipe[0], chunk, n);
+			if (got > 0)
+				vfm_buf_append(&self->got, chunk, got);
+			n -= got > 0 ? got : 0;
+		}
+	}
+}
+
+static void check_saved(SWEEP *self, int ret)
+{
+	if (ret)
+		return;
+	vfm_reset(self->other);
+	vfm_restore(self->other, &self->got, NULL);
+	VFIO_ASSERT_EQ(vfm_state_hash(self->other), self->hash);
+}
+
+static int write_all(SWEEP *self)
+{
+	size_t pos = 0;
+	ssize_t n;
+
+	while (pos < self->good.len) {
+		n = vfm_write(self->fd, self->good.data + pos,
+			      pos + CHUNK < self->good.len ? CHUNK :
+			      self->good.len - pos);
+		if (n < 0 && !again(self, n))
+			return n;
+		pos += n < 0 ? 0 : n;
+	}
+	return 0;
+}
+
+static int splice_in_all(SWEEP *self)
+{
+	size_t pos = 0, queued = 0, left;
+	ssize_t n;
+
+	while (pos < self->good.len || queued) {
+		left = self->good.len - pos;
+		if (left && !queued) {
+			n = vfm_write(self->pipe[1], self->good.data + pos,
+				      left < CHUNK ? left : CHUNK);
+			pos += n > 0 ? n : 0;
+			queued += n > 0 ? n : 0;
+		}
+		n = splice(self->pipe[0], NULL, self->fd, NULL, queued, 0);
+		if (n < 0)
+			n = -errno;
+		if (n < 0 && !again(self, n))
+			return n;
+		queued -= n < 0 ? 0 : n;
+	}
+	return 0;
+}
+
+static void check_loaded(SWEEP *self, int ret)
+{
+	u8 chunk[CHUNK];
+
+	/* What a failed session did not take. */
+	while (poll(&(struct pollfd) { .fd = self->pipe[0], .events = POLLIN }, 1, 0) > 0)
+		vfm_read(self->pipe[0], chunk, sizeof(chunk));
+	if (ret) {
+		vfm_set_state_err(self->dev, VFM_STOP, -ret);
+		vfm_assert_state(self->dev, VFM_ERROR);
+		return;
+	}
+	vfm_set_state_nofd(self->dev, VFM_STOP);
+	VFIO_ASSERT_EQ(vfm_state_hash(self->dev), self->hash);
+}
+
+TEST_F_TIMEOUT(failnth, transfers, 600)
+{
+	sweep(self, "read", in_stop_copy, read_all, check_saved);
+	sweep(self, "splice_read", in_stop_copy, splice_all, check_saved);
+	sweep(self, "write", in_resuming, write_all, check_loaded);
+	sweep(self, "splice_write", in_resuming, splice_in_all, check_loaded);
+	end_session(self);
+}
+
+/* A transition ends where it began or, with a session gone, in one of its steps. */
+static void check_states(SWEEP *self, const struct vfm_path *path, int ret)
+{
+	u32 state = vfm_get_state(self->dev);
+	unsigned int i;
+
+	if (!ret) {
+		VFIO_ASSERT_EQ(state, path->state[path->arcs]);
+		return;
+	}
+	for (i = 0; i <= path->arcs; i++)
+		if (path->state[i] == state)
+			return;
+	VFIO_FAIL("from %s to %s, and it is in %s", vfm_state_name(path->state[0]),
+		  vfm_state_name(path->state[path->arcs]), vfm_state_name(state));
+}
+
+static void sweep_transition(SWEEP *self, const struct vfm_path *path)
+{
+	const u32 from = path->state[0], to = path->state[path->arcs];
+	unsigned int nth, fds;
+	bool failed = true;
+	int fd, ret;
+
+	for (nth = 1; failed; nth++) {
+		VFIO_ASSERT_LT(nth, LIMIT);
+		in_running(self);
+		self->fd = vfm_enter(self->dev, from);
+		if (from == VFM_RESUMING)
+			vfm_feed(self->fd, self->good.data, self->good.len, NULL);
+		fds = nr_fds();
+		vfm_failnth_arm(nth);
+		ret = __vfm_set_state(self->dev, to, &fd);
+		failed = vfm_failnth_disarm();
+		VFIO_ASSERT_TRUE(!ret || (failed && short_of_memory(ret)),
+				 "from %s to %s, %u: %s", vfm_state_name(from),
+				 vfm_state_name(to), nth, strerror(-ret));
+		check_states(self, path, ret);
+		if (!ret && fd >= 0)
+			close(fd);
+		VFIO_ASSERT_EQ(nr_fds(), fds);
+		self->points += failed;
+	}
+}
+
+TEST_F_TIMEOUT(failnth, transitions, 600)
+{
+	struct vfm_path path;
+	u32 from, to;
+
+	for (from = 0; from < VFM_NR_STATES; from++) {
+		for (to = 0; to < VFM_NR_STATES; to++) {
+			path = vfm_find_path(self->dev->flags, from, to);
+			if (from != to && path.arcs)
+				sweep_transition(self, &path);
+		}
+	}
+	in_running(self);
+	vfm_reset(self->other);
+	vfm_move_all(self->dev, self->other);
+}
+
+/* The life of a device. */
+
+static void closed(SWEEP *self)
+{
+	vfm_close(self->other);
+}
+
+/* A folder in sysfs that cannot be listed looks empty. */
+static int open_device(SWEEP *self)
+{
+	int ret = __vfm_open(self->other);
+
+	return ret == -ENODEV ? -ENOMEM : ret;
+}
+
+static void check_opened(SWEEP *self, int ret)
+{
+	if (!ret)
+		vfm_assert_state(self->other, VFM_RUNNING);
+	vfm_close(self->other);
+}
+
+static void opened(SWEEP *self)
+{
+	vfm_reopen(self->other);
+	self->fd = vfm_enter(self->other, VFM_STOP_COPY);
+}
+
+/* Nobody can be told that a close has failed. */
+static int close_device(SWEEP *self)
+{
+	vfm_close(self->other);
+	close(self->fd);
+	self->fd = -1;
+	return 0;
+}
+
+static void check_closed(SWEEP *self, int ret)
+{
+	vfm_open(self->other);
+	vfm_assert_state(self->other, VFM_RUNNING);
+	self->fd = vfm_enter(self->other, VFM_STOP_COPY);
+}
+
+TEST_F_TIMEOUT(failnth, open_and_close, 600)
+{
+	sweep(self, "open", closed, open_device, check_opened);
+	sweep(self, "close", opened, close_device, check_closed);
+	end_session(self);
+}
+
+#define UUID	"f0f0f0f0-0000-4000-8000-00000000f00d"
+
+static int write_path(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = write(fd, text, strlen(text));
+	n = n < 0 ? -errno : 0;
+	close(fd);
+	return n;
+}
+
+static bool exists(void)
+{
+	return !access("/sys/bus/mdev/devices/" UUID, F_OK);
+}
+
+TEST_F_TIMEOUT(failnth, create, 600)
+{
+	char path[256];
+	unsigned int nth;
+	bool failed = true;
+	int ret;
+
+	/* Mainline's warns when it fails: it releases what it has not yet given up. */
+	vfm_failnth_spare("vfio_create_group");
+	snprintf_assert(path, sizeof(path), "/sys/class/mdev_bus/migsim/"
+			"mdev_supported_types/%s/create", variant->type);
+	for (nth = 1; failed; nth++) {
+		VFIO_ASSERT_LT(nth, LIMIT);
+		vfm_failnth_arm(nth);
+		ret = write_path(path, UUID);
+		failed = vfm_failnth_disarm();
+		VFIO_ASSERT_TRUE(!ret || failed, "create, %u: %s", nth,
+				 strerror(-ret));
+		VFIO_ASSERT_EQ(!ret, exists(), "create, %u: %s", nth,
+			       strerror(-ret));
+		self->points += failed;
+		if (!ret)
+			ASSERT_EQ(0, write_path("/sys/bus/mdev/devices/" UUID
+						"/remove", "1"));
+	}
+	vfm_failnth_spare(NULL);
+}
+
+TEST_F_TIMEOUT(failnth, remove, 600)
+{
+	char path[256];
+	unsigned int nth;
+	bool failed = true;
+	int ret;
+
+	snprintf_assert(path, sizeof(path), "/sys/class/mdev_bus/migsim/"
+			"mdev_supported_types/%s/create", variant->type);
+	for (nth = 1; failed; nth++) {
+		VFIO_ASSERT_LT(nth, LIMIT);
+		if (!exists())
+			ASSERT_EQ(0, write_path(path, UUID));
+		vfm_failnth_arm(nth);
+		ret = write_path("/sys/bus/mdev/devices/" UUID "/remove", "1");
+		failed = vfm_failnth_disarm();
+		VFIO_ASSERT_TRUE(!ret || failed, "remove, %u: %s", nth,
+				 strerror(-ret));
+		VFIO_ASSERT_EQ(!!ret, exists(), "remove, %u: %s", nth,
+			       strerror(-ret));
+		self->points += failed;
+	}
+}
+
+TEST_HARNESS_MAIN

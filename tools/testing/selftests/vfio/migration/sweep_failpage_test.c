@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * B6, A5: pages that are not to be had, one after the other, while a whole state is
+ * saved or restored: those of the worker too, which fails for nobody that waits for an
+ * answer of its own. The session says so, the device is where it was, and the next
+ * migration is good.
+ */
+#include <libvfio_migration.h>
+
+#define LIMIT		1000
+#define STATE_SIZE	(48 * 4096)
+
+FIXTURE(failpage) {
+	struct vfm_device *from, *to;
+	struct vfm_buf good, got;
+	unsigned int points;
+};
+
+FIXTURE_VARIANT(failpage) {
+	const char *type;
+	const char *module;		/* whose pages */
+};
+
+FIXTURE_VARIANT_ADD(failpage, core) { MIGSIM_FULL, "vfio_migration" };
+FIXTURE_VARIANT_ADD(failpage, device) { MIGSIM_FULL, "migsim" };
+FIXTURE_VARIANT_ADD(failpage, basic) { MIGSIM_BASIC, "vfio_migration" };
+
+static struct vfm_device *device(const char *type, u64 seed)
+{
+	struct vfm_device *dev = vfm_create(type);
+
+	vfm_attr_set(dev, "state_size", STATE_SIZE);
+	vfm_attr_set(dev, "window", 65536);
+	vfm_attr_set(dev, "seed", seed);
+	vfm_open(dev);
+	return dev;
+}
+
+FIXTURE_SETUP(failpage)
+{
+	VFM_REQUIRE_TYPE(variant->type);
+	VFM_REQUIRE_FAILNTH();
+	self->from = device(variant->type, 1);
+	self->to = device(variant->type, 2);
+	vfm_bar_write(self->from, MIGSIM_BAR_MEM, 8192, "state", 5);
+	vfm_save(self->from, &self->good, NULL);
+}
+
+FIXTURE_TEARDOWN(failpage)
+{
+	vfm_count("fail_nth_points", self->points);
+	vfm_buf_free(&self->good);
+	vfm_buf_free(&self->got);
+	vfm_destroy(self->from);
+	vfm_destroy(self->to);
+}
+
+/* What was opened for it is closed; -ENOMEM may come from any call. */
+static int save_from(struct vfm_device *dev, u32 state, struct vfm_buf *got)
+{
+	int fd, none, ret;
+
+	ret = __vfm_set_state(dev, state, &fd);
+	if (ret)
+		return ret;
+	ret = __vfm_drain(fd, got, NULL);
+	if (ret == -ENOMSG) {
+		ret = __vfm_set_state(dev, VFM_STOP_COPY, &none);
+		if (!ret)
+			ret = __vfm_drain(fd, got, NULL);
+	}
+	close(fd);
+	return ret;
+}
+
+static void sweep_saves(FIXTURE_DATA(failpage) *self, const char *module, u32 state)
+{
+	unsigned int skip;
+	bool failed;
+	int ret;
+
+	for (skip = 0;; skip++) {
+		VFIO_ASSERT_LT(skip, LIMIT);
+		vfm_reset(self->from);
+		self->got.len = 0;
+		vfm_failpage_arm(module, skip);
+		ret = save_from(self->from, state, &self->got);
+		failed = vfm_failpage_disarm();
+		VFIO_ASSERT_TRUE(!ret || (failed && ret == -ENOMEM), "page %u: %s",
+				 skip, strerror(-ret));
+		VFIO_ASSERT_NE(vfm_get_state(self->from), VFM_ERROR);
+		if (!ret) {
+			vfm_reset(self->to);
+			vfm_restore(self->to, &self->got, NULL);
+		}
+		if (!failed)
+			break;
+		self->points++;
+	}
+	vfm_reset(self->from);
+	vfm_reset(self->to);
+	vfm_move_all(self->from, self->to);
+}
+
+TEST_F(failpage, save)
+{
+	sweep_saves(self, variant->module, VFM_STOP_COPY);
+	if (vfm_supports(self->from, VFM_PRE_COPY))
+		sweep_saves(self, variant->module, VFM_PRE_COPY);
+	ASSERT_LT(0, self->points);
+}
+
+/* Writes that got no page took nothing, and are done once more. */
+static int feed(int fd, const struct vfm_buf *buf)
+{
+	size_t pos = 0, done;
+	int ret, tries = 0;
+
+	do {
+		ret = __vfm_feed(fd, buf->data + pos, buf->len - pos, NULL, &done);
+		pos += done;
+	} while (ret == -ENOMEM && !vfm_session_error(fd) && !tries++);
+	return ret;
+}
+
+TEST_F(failpage, load)
+{
+	unsigned int skip;
+	bool failed;
+	u64 hash;
+	int fd, none, ret;
+
+	hash = vfm_state_hash(self->from);
+	for (skip = 0;; skip++) {
+		ASSERT_LT(skip, LIMIT);
+		vfm_reset(self->to);
+		fd = vfm_set_state(self->to, VFM_RESUMING);
+		vfm_failpage_arm(variant->module, skip);
+		ret = feed(fd, &self->good);
+		if (!ret)
+			ret = __vfm_set_state(self->to, VFM_STOP, &none);
+		failed = vfm_failpage_disarm();
+		ASSERT_TRUE(!ret || (failed && ret == -ENOMEM))
+			TH_LOG("page %u: %s", skip, strerror(-ret));
+		if (!ret)
+			ASSERT_EQ(hash, vfm_state_hash(self->to));
+		close(fd);
+		if (!failed)
+			break;
+		self->points++;
+	}
+	/* migsim takes those that the core has got. */
+	if (strcmp(variant->module, "migsim"))
+		ASSERT_LT(0, self->points);
+}
+
+TEST_HARNESS_MAIN
