@@ -13,6 +13,10 @@ class WireError(Exception):
     """What was said, or not said in time, by whom."""
 
 
+class NoAnswer(WireError):
+    """It may have lost itself."""
+
+
 class Lines:
     """Lines from and to a unix socket that somebody else is about to create."""
 
@@ -80,7 +84,7 @@ class Qmp:
         while True:
             message = self.take()
             if message is None:
-                raise WireError(f"QMP: no answer to {what}")
+                raise NoAnswer(f"QMP: no answer to {what}")
             if "error" in message:
                 raise WireError(f"QMP: {what}: {message['error']['desc']}")
             if message:
