@@ -41,7 +41,9 @@ help:
 	@echo '  bench         figures, each against something else in the same run, into'
 	@echo '                build/bench.json; BENCH=qemu: on Debian'\''s kernel'
 	@echo '  check-uml     all tests on the newest kernel as User Mode Linux'
-	@echo '  check-kasan   all tests on the newest kernel with KASAN and lockdep'
+	@echo '  check-coverage what of the core the tests reach, in User Mode Linux'
+	@echo '  check-debug   all tests on the newest kernel with KASAN, lockdep and others;'
+	@echo '                FLAVOUR=kcsan: with KCSAN'
 	@echo '  check-qemu    stock QEMU migrates machines that use migsim devices'
 	@echo '  kunit         unit tests of the core, in User Mode Linux'
 	@echo '  graphs        write what the audit tool prints into Documentation/'
@@ -122,13 +124,18 @@ check:
 check-uml:
 	@$(CHECK)/check-uml.sh
 
+.PHONY: check-coverage
+check-coverage:
+	@$(CHECK)/check-coverage.sh
+
 .PHONY: kunit
 kunit:
 	@$(CHECK)/kunit.sh
 
-.PHONY: check-kasan
-check-kasan:
-	@$(CHECK)/check-kasan.sh
+# check-kasan is what it was called when it had one flavour.
+.PHONY: check-debug check-kasan
+check-debug check-kasan:
+	@$(CHECK)/check-debug.sh
 
 .PHONY: check-qemu
 check-qemu:

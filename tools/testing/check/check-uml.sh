@@ -20,13 +20,14 @@ step kernel tools/testing/vm/uml-build.sh
 # What it says before it is its progress, if there was anything to do.
 UML=$(tools/testing/vm/uml-build.sh) || exit 1
 export UML
-quiet_step modules make modules KDIR="$UML" ARCH=um W=1
+quiet_step modules make modules KDIR="$UML" ARCH=um W=1 KCOV_INSTRUMENT=y
 step programs make programs
 start runner env KDIR="$UML" ARCH=um tools/testing/vm/selftest.sh "$RUN"
 start_selftests
 wait
 collect runner
 collect_selftests
+"$CHECK_DIR/reliability.sh" check-uml "$out"
 
 echo "1..$NUMBER"
 totals

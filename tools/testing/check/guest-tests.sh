@@ -11,6 +11,7 @@
 . "$(dirname "$0")/guest-lib.sh"
 machine=$1 bin=$2 limit=$3
 shift 3
+watch_races vfio_migration migsim
 
 for program; do
 	mkdir "$VM_OUT/$program.claim" 2>/dev/null || continue
@@ -23,3 +24,4 @@ for program; do
 	echo $rc > "$program.rc"
 	printf '# %-24s status %d, %d s\n' "$program" $rc $((SECONDS - start))
 done
+save_counters "$VM_OUT/gcov$machine"

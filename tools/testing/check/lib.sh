@@ -103,6 +103,7 @@ run_tests()
 		VM_CONSOLE=console$machine.log "$RUN" "${RUN_FLAGS[@]}" \
 			-t $((60 + limit * ${#left[@]})) -o "$out" -- \
 			env "VFM_ROUNDS=${VFM_ROUNDS:-}" "VFM_SEED=${VFM_SEED:-}" \
+			"VFM_FEWER=${VFM_FEWER:-1}" \
 			"$CHECK_DIR/guest-tests.sh" "$machine" "$BIN" "$limit" \
 			"${left[@]}" || rc=$?
 		[ "$rc" -ne 0 ] || continue
@@ -184,8 +185,12 @@ start_selftests()
 
 	mkdir -p "$out/selftests"
 	# Scripts take longest, so they go first.
-	mapfile -t programs < <(make -s -C "$SELFTESTS" list | xargs -n 1 |
-		sort -r -t. -k2)
+	if [ -n "${TESTS:-}" ]; then
+		read -ra programs <<< "$TESTS"
+	else
+		mapfile -t programs < <(make -s -C "$SELFTESTS" list | xargs -n 1 |
+			sort -r -t. -k2)
+	fi
 	echo "# selftests: ${programs[*]}"
 	for machine in 1 2; do
 		run_tests $machine "$out/selftests" "${TEST_TIMEOUT:-400}" \

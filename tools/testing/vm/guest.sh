@@ -84,14 +84,20 @@ if ! modules; then
 fi
 
 cd "$VM_CWD" || finish 125
+# What has leaked up to here is not the command's.
+leaks=/sys/kernel/debug/kmemleak
+if [ -w $leaks ]; then
+	echo scan > $leaks
+	echo clear > $leaks
+fi
 bash -c "$(cat "$JOB/command")"
 rc=$?
 
-if [ -w /sys/kernel/debug/kmemleak ]; then
+if [ -w $leaks ]; then
 	sleep 1
-	echo scan > /sys/kernel/debug/kmemleak
+	echo scan > $leaks
 	sleep 5
-	echo scan > /sys/kernel/debug/kmemleak
-	cat /sys/kernel/debug/kmemleak
+	echo scan > $leaks
+	cat $leaks
 fi
 finish $rc

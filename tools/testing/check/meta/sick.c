@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Bugs of the kinds that the KASAN kernel is there to find: loading this has to
+ * Bugs of the kinds that the debug kernels are there to find: loading this has to
  * fail the run of a machine, whichever of them is asked for.
  */
+#include <linux/delay.h>
 #include <linux/kernel.h>
+#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -90,6 +92,28 @@ static void sick_object(void)
 	kfree(timer);
 }
 
+static long shared;
+
+static int sick_count(void *unused)
+{
+	while (!kthread_should_stop()) {
+		shared++;
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Two that count without a lock, until somebody has noticed. */
+static void sick_race(void)
+{
+	struct task_struct *a = kthread_run(sick_count, NULL, "sick-a");
+	struct task_struct *b = kthread_run(sick_count, NULL, "sick-b");
+
+	msleep(30000);
+	kthread_stop(a);
+	kthread_stop(b);
+}
+
 static const struct {
 	const char *what;
 	void (*fn)(void);
@@ -101,6 +125,7 @@ static const struct {
 	{ "sleep", sick_sleep },
 	{ "bounds", sick_bounds },
 	{ "object", sick_object },
+	{ "race", sick_race },
 };
 
 static int __init sick_init(void)

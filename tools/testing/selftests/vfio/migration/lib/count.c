@@ -3,22 +3,35 @@
 #include <libvfio/assert.h>
 #include <libvfio/count.h>
 
+#define FEWEST	4
+
 void vfm_count(const char *key, u64 n)
 {
 	printf("# count %s %llu\n", key, (unsigned long long)n);
 	fflush(stdout);
 }
 
-unsigned int vfm_rounds(unsigned int standard)
+static unsigned int number(const char *name)
 {
-	const char *text = getenv("VFM_ROUNDS");
-	unsigned long rounds;
+	const char *text = getenv(name);
+	unsigned long n;
 	char *end;
 
 	if (!text || !*text)
-		return standard;
-	rounds = strtoul(text, &end, 10);
-	if (*end || !rounds || rounds > 1U << 30)
-		VFIO_FAIL("VFM_ROUNDS='%s': a number above 0 is wanted", text);
-	return rounds;
+		return 0;
+	n = strtoul(text, &end, 10);
+	if (*end || !n || n > 1U << 30)
+		VFIO_FAIL("%s='%s': a number above 0 is wanted", name, text);
+	return n;
+}
+
+unsigned int vfm_rounds(unsigned int standard)
+{
+	unsigned int rounds = number("VFM_ROUNDS"), fewer = number("VFM_FEWER");
+
+	if (rounds)
+		return rounds;
+	if (fewer > 1 && standard > FEWEST)
+		standard = standard / fewer > FEWEST ? standard / fewer : FEWEST;
+	return standard;
 }

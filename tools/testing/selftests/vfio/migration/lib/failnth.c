@@ -154,7 +154,7 @@ void vfm_failnth_spare(const char *function)
 
 	if (function)
 		fail_function_range(function, &start, &end);
-	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
 		fail_set(kinds[i], "stacktrace-depth", 32);
 		fail_set(kinds[i], "reject-start", start);
 		fail_set(kinds[i], "reject-end", end);

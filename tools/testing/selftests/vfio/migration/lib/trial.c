@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What all tests of refused streams begin with. */
+#include <libvfio/count.h>
 #include <libvfio/migsim.h>
 #include <libvfio/trial.h>
 
@@ -32,6 +33,8 @@ void vfm_trial_init(struct vfm_trial *t, const char *type, u64 size)
 
 void vfm_trial_exit(struct vfm_trial *t)
 {
+	if (t->refused)
+		vfm_count("stream_mutations", t->refused);
 	vfm_stream_free(&t->parsed);
 	vfm_buf_free(&t->bad);
 	vfm_buf_free(&t->good);
@@ -51,6 +54,7 @@ void vfm_trial_refused(struct vfm_trial *t, int err, const char *what,
 	vfm_set_state_nofd(t->dev, VFM_STOP);
 	VFIO_ASSERT_EQ(vfm_state_hash(t->dev), t->fresh);
 	vfm_reset(t->dev);
+	t->refused++;
 }
 
 void vfm_trial_cut(struct vfm_trial *t, size_t len)

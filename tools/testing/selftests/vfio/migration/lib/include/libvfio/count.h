@@ -14,7 +14,10 @@
  */
 void vfm_count(const char *key, u64 n);
 
-/* VFM_ROUNDS if it is set, else @standard. */
+/*
+ * VFM_ROUNDS if it is set; else @standard, or this divided by VFM_FEWER, but not much
+ * below what is worth the trouble.
+ */
 unsigned int vfm_rounds(unsigned int standard);
 
 #endif

@@ -15,6 +15,7 @@ struct vfm_trial {
 	struct vfm_stream parsed;	/* of @good */
 	struct vfm_rng rng;
 	u64 fresh;			/* hash of @dev after a reset */
+	unsigned int refused;		/* streams, so far */
 };
 
 /* Opened, with the smallest window. */

@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# make check-coverage: which lines and branches of the core the selftests and the unit
+# tests reach, by gcov on User Mode Linux. coverage-gaps has a reason for each
+# branch that they do not. Prints KTAP as check.sh does.
+
+VM=$(dirname "$(realpath "$0")")/../vm/uml.sh
+# shellcheck source=tools/testing/check/lib.sh
+. "$(dirname "$0")/lib.sh"
+cd "$TOP" || exit 1
+out=$TOP/build/check-coverage
+source=drivers/vfio/migration
+gaps=$CHECK_DIR/coverage-gaps
+EXPECTED_SKIPS=${EXPECTED_SKIPS:-$SELFTESTS/expected-skips.uml}
+least_lines=95 least_branches=85
+
+tools/testing/vm/deps.sh || exit 1
+rm -rf "$out"
+mkdir -p "$out"
+
+# counters OUT...: what all machines counted, and the notes of the compiler, to
+# $out/gcov, a folder for each machine in turn being merged into it
+counters()
+{
+	local dir
+
+	mkdir -p "$out/gcov"
+	for dir; do
+		[ -d "$dir" ] || return 1
+		if [ -e "$out/gcov/main.gcda" ]; then
+			gcov-tool merge -o "$out/merged" "$out/gcov" "$dir" || return 1
+			rm -rf "$out/gcov"
+			mv "$out/merged" "$out/gcov"
+		else
+			cp "$dir"/*.gcda "$out/gcov/" || return 1
+		fi
+	done
+	cp "$TOP/build/farm/check-coverage/$source"/*.gcno "$out/gcov/"
+}
+
+# enough KEY PERCENT: what coverage.py said of it is not less
+enough()
+{
+	awk -F= -v key="$1" -v least="$2" '
+		$1 == key { found = $2 } END { exit !(found >= least) }' "$out/report"
+}
+
+echo "TAP version 13"
+step kernel tools/testing/vm/uml-build.sh
+UML=$(tools/testing/vm/uml-build.sh) || exit 1
+export UML
+build_with_kunit "$UML" ARCH=um GCOV_PROFILE=y
+step programs make programs
+RUN_FLAGS=(-M "$out/modules")
+start_selftests
+wait
+collect_selftests
+run_kunit "$out/results" "$out/modules/vfio-migration.ko" \
+	"$out/kunit/vfio-migration-kunit.ko"
+
+step counters counters "$out"/selftests/gcov* "$out/results/gcov"
+if "$CHECK_DIR/coverage.py" "$out/gcov" "$source" "$gaps" > "$out/report"; then
+	kind=ok
+else
+	kind=not
+fi
+grep '^#' "$out/report"
+result $kind coverage:explained "see $out/report"
+for what in line=$least_lines branch=$least_branches; do
+	if enough "${what%=*}_coverage" "${what#*=}"; then kind=ok; else kind=not; fi
+	result $kind "coverage:$(grep "^${what%=*}" "$out/report" | tr '=' _)"
+done
+mapfile -t figures < <(grep _coverage= "$out/report" | grep -v '^#')
+"$CHECK_DIR/reliability.sh" check-coverage "$out" "${figures[@]}"
+
+echo "1..$NUMBER"
+totals

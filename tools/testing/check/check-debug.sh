@@ -1,0 +1,100 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# make check-debug: all selftests and the unit tests in QEMU on the newest kernel with
+# what finds bugs, FLAVOUR=kasan: KASAN, UBSAN, lockdep, kmemleak, fault injection
+# (default); FLAVOUR=kcsan: KCSAN, for races of our functions alone. Any complaint of
+# that kernel fails it; that it would complain is tried first, by a module that has
+# one bug after the other. TESTS= names some programs instead of all. Prints KTAP as
+# check.sh does.
+
+# shellcheck source=tools/testing/check/lib.sh
+. "$(dirname "$0")/lib.sh"
+cd "$TOP" || exit 1
+flavour=${FLAVOUR:-kasan}
+out=$TOP/build/check-debug/$flavour
+TEST_TIMEOUT=${TEST_TIMEOUT:-900} KUNIT_TIMEOUT=${KUNIT_TIMEOUT:-1200}
+EXPECTED_SKIPS=${EXPECTED_SKIPS:-$SELFTESTS/expected-skips.$flavour}
+# This part of the rounds of tests that repeat something: a splat comes early.
+export VFM_FEWER=${VFM_FEWER:-10}
+
+# Bugs of meta/sick.c, and what the kernel has to say of each.
+case $flavour in
+kasan)
+	bugs=(
+		'use_after_free KASAN: slab-use-after-free'
+		'page KASAN: use-after-free'
+		'leak kmemleak: [0-9]+ new suspected memory leaks'
+		'lock possible circular locking dependency'
+		'sleep sleeping function called from invalid context'
+		'bounds UBSAN: array-index-out-of-bounds'
+		'object ODEBUG: free active'
+	) ;;
+kcsan)
+	bugs=('race KCSAN: data-race in sick_count') ;;
+*)
+	echo "check-debug.sh: FLAVOUR is kasan or kcsan, not $flavour" >&2
+	exit 1 ;;
+esac
+
+meta_module()
+{
+	mkdir -p "$out/meta"
+	cp "$CHECK_DIR/meta/sick.c" "$out/meta/"
+	echo 'obj-m := sick.o' > "$out/meta/Kbuild"
+	make -C "$DEBUG" M="$out/meta" modules
+}
+
+# notices NAME PATTERN: the run fails, and because of that
+notices()
+{
+	local dir=$out/meta/$1
+
+	mkdir -p "$dir"
+	"$RUN" -n -t 600 -o "$dir" -- "$CHECK_DIR/guest-sick.sh" \
+		"$out/meta/sick.ko" "$1" > "$dir/log" 2>&1
+	echo $? > "$dir/rc"
+	[ "$(cat "$dir/rc")" = 125 ] && grep -qE "$2" "$dir/log"
+}
+
+tools/testing/vm/deps.sh || exit 1
+rm -rf "$out"
+mkdir -p "$out"
+
+echo "TAP version 13"
+step kernel tools/testing/vm/x86-build.sh "$flavour"
+DEBUG=$(tools/testing/vm/x86-build.sh "$flavour") || exit 1
+# Detectors of hangs must not take an emulated machine that is slow for one.
+export VM_KERNEL=$DEBUG/image VM_APPEND='sysctl.kernel.watchdog_thresh=60'
+build_with_kunit "$DEBUG" KCOV_INSTRUMENT=y
+step programs make programs
+step meta_module meta_module
+
+echo "# bugs that have to be noticed"
+for bug in "${bugs[@]}"; do
+	while [ "$(jobs -pr | wc -l)" -ge 2 ]; do
+		wait -n
+	done
+	{ notices "${bug%% *}" "${bug#* }" && : > "$out/meta/${bug%% *}/noticed"; } &
+done
+wait
+for bug in "${bugs[@]}"; do
+	dir=$out/meta/${bug%% *}
+	if [ -e "$dir/noticed" ]; then
+		result ok "$flavour:${bug%% *}.noticed"
+	else
+		tail -n 40 "$dir/log"
+		result not "$flavour:${bug%% *}.noticed" "status $(cat "$dir/rc")"
+	fi
+done
+
+RUN_FLAGS=(-M "$out/modules")
+start_selftests
+wait
+collect_selftests
+run_kunit "$out/results" "$out/modules/vfio-migration.ko" \
+	"$out/kunit/vfio-migration-kunit.ko"
+"$CHECK_DIR/reliability.sh" "check-debug-$flavour" "$out"
+
+echo "1..$NUMBER"
+totals
