@@ -240,6 +240,16 @@ static void migt_feature_absent(struct kunit *test)
 			migt_feature(&client, 0xefff | MIGT_PROBE, data, 0));
 }
 
+static unsigned long migt_stop_copy_length(struct migt_fake *fake)
+{
+	unsigned long length = 0;
+
+	KUNIT_EXPECT_EQ(fake->test, 0,
+			fake->vdev.mig_ops->migration_get_data_size(&fake->vdev,
+								    &length));
+	return length;
+}
+
 static void migt_get_last_error(struct migt_client *client,
 				struct vfio_device_feature_migx_last_error *last)
 {
@@ -302,6 +312,40 @@ static void migt_feature_reopened(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, last.count, 0);
 }
 
+/* Features that vfio.ko has by now: on older kernels they reach the core. */
+static void migt_feature_older(struct kunit *test)
+{
+	const u32 reinit = VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2;
+	const u32 data_size = VFIO_DEVICE_FEATURE_MIG_DATA_SIZE;
+	struct vfio_device_feature_mig_data_size size = { .stop_copy_length = 1 };
+	struct migt_client client, plain;
+
+	migt_client_init(test, &client, MIGT_ALL);
+	KUNIT_EXPECT_EQ(test, 0, migt_feature(&client, data_size | MIGT_GET, &size,
+					      sizeof(size)));
+	KUNIT_EXPECT_EQ(test, size.stop_copy_length,
+			migt_stop_copy_length(client.fake));
+	KUNIT_EXPECT_EQ(test, -EINVAL, migt_feature(&client, data_size | MIGT_SET,
+						    &size, sizeof(size)));
+	KUNIT_EXPECT_EQ(test, -EFAULT,
+			vfio_mig_device_feature(client.fake->mig,
+						data_size | MIGT_GET,
+						client.page + PAGE_SIZE,
+						sizeof(size)));
+
+	KUNIT_EXPECT_EQ(test, -EINVAL, migt_feature(&client, reinit | MIGT_GET,
+						    &size, 0));
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(client.fake->mig->precopy_info_v2));
+	KUNIT_EXPECT_EQ(test, 0, migt_feature(&client, reinit | MIGT_SET |
+					      MIGT_PROBE, &size, 0));
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(client.fake->mig->precopy_info_v2));
+	KUNIT_EXPECT_EQ(test, 0, migt_feature(&client, reinit | MIGT_SET, &size, 0));
+	KUNIT_EXPECT_TRUE(test, READ_ONCE(client.fake->mig->precopy_info_v2));
+	migt_client_init(test, &plain, VFIO_MIGRATION_STOP_COPY);
+	KUNIT_EXPECT_EQ(test, -EINVAL, migt_feature(&plain, reinit | MIGT_SET,
+						    &size, 0));
+}
+
 static struct kunit_case migt_feature_cases[] = {
 	KUNIT_CASE_PARAM(migt_feature_path, migt_set_gen_params),
 	KUNIT_CASE(migt_feature_path_input),
@@ -311,6 +355,7 @@ static struct kunit_case migt_feature_cases[] = {
 	KUNIT_CASE(migt_feature_absent),
 	KUNIT_CASE(migt_feature_last_error),
 	KUNIT_CASE(migt_feature_reopened),
+	KUNIT_CASE(migt_feature_older),
 	{}
 };
 
