@@ -45,6 +45,8 @@ help:
 	@echo '  check-debug   all tests on the newest kernel with KASAN, lockdep and others;'
 	@echo '                FLAVOUR=kcsan: with KCSAN'
 	@echo '  check-qemu    stock QEMU migrates machines that use migsim devices'
+	@echo '  check-fuzz    the parser of streams under libFuzzer, and the descriptions'
+	@echo '                for syzkaller; ROUNDS=N does N times as much'
 	@echo '  kunit         unit tests of the core, in User Mode Linux'
 	@echo '  graphs        write what the audit tool prints into Documentation/'
 	@echo '  clean         remove build/ (downloads stay in the cache,'
@@ -140,6 +142,10 @@ check-debug check-kasan:
 .PHONY: check-qemu
 check-qemu:
 	@$(CHECK)/check-qemu.sh
+
+.PHONY: check-fuzz
+check-fuzz:
+	@$(CHECK)/check-fuzz.sh
 
 .PHONY: check-mutants
 check-mutants:

@@ -14,6 +14,8 @@ packages=(
 	qemu-system-x86 seabios
 	# checking
 	perl sparse shellcheck jq bsdextrautils mdevctl
+	# fuzzing
+	clang-14 libclang-rt-14-dev
 )
 
 missing=()
