@@ -8,7 +8,9 @@
 #include <libvfio/dma.h>
 #include <libvfio/ext.h>
 #include <libvfio/failnth.h>
+#include <libvfio/fuzz.h>
 #include <libvfio/graph.h>
+#include <libvfio/kcov.h>
 #include <libvfio/migration.h>
 #include <libvfio/migsim.h>
 #include <libvfio/move.h>
