@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Opening a device: as a cdev bound to an iommufd where the kernel has
- * /dev/vfio/devices, else through its group and a type1 container.
+ * Opening a device by its name on the PCI or the mdev bus: as a cdev that is bound
+ * to an iommufd, or through its group and a container.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -19,6 +19,28 @@ bool vfm_has_cdev(void)
 	return !access("/dev/vfio/devices", F_OK) && !access("/dev/iommu", F_OK);
 }
 
+bool vfm_has_group(void)
+{
+	return !access("/dev/vfio/vfio", F_OK) || !access("/dev/iommu", F_OK);
+}
+
+bool vfm_is_bdf(const char *name)
+{
+	unsigned int s, b, d, f;
+	int len = 0;
+
+	return sscanf(name, "%4x:%2x:%2x.%1x%n", &s, &b, &d, &f, &len) == 4 &&
+	       !name[len];
+}
+
+/* What is @file in its folder in sysfs. */
+void vfm_sysfs_path(struct vfm_device *dev, const char *file, char *path,
+		    size_t size)
+{
+	snprintf_assert(path, size, "/sys/bus/%s/devices/%s/%s",
+			vfm_is_bdf(dev->uuid) ? "pci" : "mdev", dev->uuid, file);
+}
+
 static int vfm_open_path(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -34,8 +56,7 @@ static int vfm_cdev_path(struct vfm_device *dev, char *path, size_t size)
 	int ret = -ENODEV;
 	DIR *dir;
 
-	snprintf_assert(folder, sizeof(folder),
-			"/sys/bus/mdev/devices/%s/vfio-dev", dev->uuid);
+	vfm_sysfs_path(dev, "vfio-dev", folder, sizeof(folder));
 	dir = opendir(folder);
 	if (!dir)
 		return -errno;
@@ -83,14 +104,25 @@ static int vfm_group_path(struct vfm_device *dev, char *path, size_t size)
 	char link[PATH_MAX], target[PATH_MAX];
 	ssize_t len;
 
-	snprintf_assert(link, sizeof(link),
-			"/sys/bus/mdev/devices/%s/iommu_group", dev->uuid);
+	vfm_sysfs_path(dev, "iommu_group", link, sizeof(link));
 	len = readlink(link, target, sizeof(target) - 1);
 	if (len < 0)
 		return -errno;
 	target[len] = 0;
 	snprintf_assert(path, size, "/dev/vfio/%s", strrchr(target, '/') + 1);
 	return 0;
+}
+
+/* Without type1 an iommufd is the container, and behaves as one. */
+static int vfm_container_open(void)
+{
+	int fd = vfm_open_path("/dev/vfio/vfio");
+
+	if (fd >= 0 && ioctl(fd, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) <= 0) {
+		close(fd);
+		fd = -ENODEV;
+	}
+	return fd < 0 ? vfm_open_path("/dev/iommu") : fd;
 }
 
 static int vfm_group_open(struct vfm_device *dev)
@@ -102,7 +134,7 @@ static int vfm_group_open(struct vfm_device *dev)
 	if (ret)
 		return ret;
 
-	ret = vfm_open_path("/dev/vfio/vfio");
+	ret = vfm_container_open();
 	if (ret < 0)
 		return ret;
 	dev->container = ret;
@@ -149,12 +181,18 @@ static int vfm_learn(struct vfm_device *dev)
 	return __vfm_migration_flags(dev, &dev->flags);
 }
 
+static bool vfm_wants_cdev(struct vfm_device *dev)
+{
+	return dev->via == VFM_VIA_CDEV ||
+	       (dev->via == VFM_VIA_AUTO && vfm_has_cdev());
+}
+
 int __vfm_open(struct vfm_device *dev)
 {
 	int ret;
 
 	VFIO_ASSERT_EQ(dev->fd, -1, "opened twice");
-	ret = vfm_has_cdev() ? vfm_cdev_open(dev) : vfm_group_open(dev);
+	ret = vfm_wants_cdev(dev) ? vfm_cdev_open(dev) : vfm_group_open(dev);
 	if (!ret)
 		ret = vfm_learn(dev);
 	if (ret)

@@ -30,14 +30,23 @@
 #define VFM_PRE_COPY		VFIO_DEVICE_STATE_PRE_COPY
 #define VFM_PRE_COPY_P2P	VFIO_DEVICE_STATE_PRE_COPY_P2P
 
+enum vfm_via {
+	VFM_VIA_AUTO,		/* the cdev if there is one */
+	VFM_VIA_GROUP,
+	VFM_VIA_CDEV,
+};
+
 struct vfm_device {
-	char uuid[37];
+	char uuid[37];		/* its name on the bus: an mdev's uuid, or a PCI address */
+	enum vfm_via via;
 	bool created;		/* by this process, which removes it */
 	int fd;			/* the device, -1 while closed */
 	int group;		/* group path only, else -1 */
 	int container;		/* container or iommufd */
 	u32 ioas;		/* iommufd only, 0 until there is DMA */
 	u64 flags;		/* VFIO_MIGRATION_*, valid since the first open */
+	bool reset_works;	/* VFIO_DEVICE_RESET, if reset_known */
+	bool reset_known;
 	struct vfio_region_info bar[VFM_NR_BARS];
 	struct vfio_region_info config;
 	struct vfm_device *next;
@@ -51,7 +60,13 @@ struct vfm_buf {
 };
 
 const char *vfm_state_name(u32 state);
+
+/* The ways to open a device that this kernel has. */
 bool vfm_has_cdev(void);
+bool vfm_has_group(void);
+bool vfm_is_bdf(const char *name);
+void vfm_sysfs_path(struct vfm_device *dev, const char *file, char *path,
+		    size_t size);
 
 /* Opening and closing; a device that is open is closed first. */
 int __vfm_open(struct vfm_device *dev);
