@@ -11,13 +11,16 @@
 #include <libvfio/fuzz.h>
 #include <libvfio/graph.h>
 #include <libvfio/kcov.h>
+#include <libvfio/judge.h>
 #include <libvfio/migration.h>
 #include <libvfio/migsim.h>
 #include <libvfio/move.h>
 #include <libvfio/program.h>
 #include <libvfio/random.h>
 #include <libvfio/ring.h>
+#include <libvfio/rule.h>
 #include <libvfio/stream.h>
+#include <libvfio/target.h>
 #include <libvfio/thread.h>
 #include <libvfio/trial.h>
 #include <libvfio/uffd.h>
