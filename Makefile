@@ -47,6 +47,12 @@ help:
 	@echo '  check-qemu    stock QEMU migrates machines that use migsim devices'
 	@echo '  check-fuzz    the parser of streams under libFuzzer, and the descriptions'
 	@echo '                for syzkaller; ROUNDS=N does N times as much'
+	@echo '  check-kasan   all tests on the newest kernel with KASAN and lockdep'
+	@echo '  check-mtty    judge mainline'\''s mtty: its known defects, and nothing else'
+	@echo '  check-qemu    stock QEMU migrates machines that use migsim devices'
+	@echo '  conformance   judge a device of this machine, as root and without a VM:'
+	@echo '                DEVICE= PCI address, mdev uuid or /dev/vfio/devices/vfioN,'
+	@echo '                DESTRUCTIVE=1 adds tests that may break it and the machine'
 	@echo '  kunit         unit tests of the core, in User Mode Linux'
 	@echo '  graphs        write what the audit tool prints into Documentation/'
 	@echo '  clean         remove build/ (downloads stay in the cache,'
@@ -146,6 +152,13 @@ check-qemu:
 .PHONY: check-fuzz
 check-fuzz:
 	@$(CHECK)/check-fuzz.sh
+.PHONY: check-mtty
+check-mtty:
+	@$(CHECK)/check-mtty.sh
+
+.PHONY: conformance
+conformance:
+	@DESTRUCTIVE='$(DESTRUCTIVE)' $(CHECK)/conformance.sh '$(DEVICE)'
 
 .PHONY: check-mutants
 check-mutants:

@@ -9,6 +9,7 @@
 #   kernel.sh image     folder with boot/vmlinuz-* and lib/modules/
 #   kernel.sh headers   folder to build external modules against (KDIR)
 #   kernel.sh source    folder with checkpatch.pl, kselftest headers and so on
+#   kernel.sh samples   folder with samples/vfio-mdev/mtty.c
 #   kernel.sh all       all of it, prints the release
 #
 # Each part is unpacked beside its place and renamed, so what has its name is
@@ -69,25 +70,34 @@ make_headers()
 	ln -sfn "usr/src/linux-headers-$1" "$2/kdir"
 }
 
+# unpack DIR FILE...: of the kernel's source
+unpack()
+{
+	local dir=$1 name=linux-source-6.12
+	shift
+
+	fetch "$dir" "$name" || return 1
+	dpkg-deb --fsys-tarfile "$dir/debs/$name"_*.deb |
+		tar -xO "./usr/src/$name.tar.xz" |
+		tar -xJ -C "$dir" --strip-components=1 "${@/#/$name/}" ||
+		return 1
+	rm -r "$dir/debs"
+}
+
+make_samples()
+{
+	unpack "$2" samples/vfio-mdev/mtty.c
+}
+
 make_source()
 {
-	local name=linux-source-6.12
-
-	fetch "$2" "$name" || return 1
-	dpkg-deb --fsys-tarfile "$2/debs/$name"_*.deb |
-		tar -xO "./usr/src/$name.tar.xz" |
-		tar -xJ -C "$2" --strip-components=1 \
-			"$name/.clang-format" "$name/COPYING" \
-			"$name/LICENSES" \
-			"$name/scripts/checkpatch.pl" \
-			"$name/scripts/const_structs.checkpatch" \
-			"$name/scripts/spelling.txt" \
-			"$name/scripts/kernel-doc" \
-			"$name/tools/testing/selftests/kselftest.h" \
-			"$name/tools/testing/selftests/kselftest_harness.h" \
-			"$name/tools/testing/selftests/kselftest" \
-			"$name/tools/testing/selftests/lib.mk" || return 1
-	rm -r "$2/debs"
+	unpack "$2" .clang-format COPYING LICENSES scripts/checkpatch.pl \
+		scripts/const_structs.checkpatch scripts/spelling.txt \
+		scripts/kernel-doc samples/vfio-mdev/mtty.c \
+		tools/testing/selftests/kselftest.h \
+		tools/testing/selftests/kselftest_harness.h \
+		tools/testing/selftests/kselftest \
+		tools/testing/selftests/lib.mk
 }
 
 # whole PART RELEASE DIR: what is used of it is there
@@ -101,10 +111,19 @@ whole()
 			kdir/Module.symvers kdir/scripts/Makefile.build ;;
 	source) set -- "$3" scripts/checkpatch.pl scripts/kernel-doc \
 			tools/testing/selftests/kselftest_harness.h ;;
+	samples) set -- "$3" samples/vfio-mdev/mtty.c ;;
 	esac
 	for file in "${@:2}"; do
 		[ -s "$1/$file" ] || return 1
 	done
+}
+
+# Older caches have it not in their source.
+samples()
+{
+	part source && [ -s "$cache/$release/source/samples/vfio-mdev/mtty.c" ] &&
+		echo "$cache/$release/source" && return
+	part samples && echo "$cache/$release/samples"
 }
 
 # part NAME: make sure that it is there, set $release
@@ -150,6 +169,7 @@ release) part image && echo "$release" ;;
 image) part image && echo "$cache/$release/image" ;;
 headers) part headers && echo "$cache/$release/headers/kdir" ;;
 source) part source && echo "$cache/$release/source" ;;
+samples) samples ;;
 all) part image && part headers && part source && echo "$release" ;;
 *) sed -n '/^#   /s/^# *//p' "$0" >&2; exit 2 ;;
 esac

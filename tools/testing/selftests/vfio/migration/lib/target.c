@@ -7,6 +7,9 @@
 #include <libvfio/migsim.h>
 #include <libvfio/target.h>
 
+/* Exit status: not the device fails, it cannot be judged. */
+#define VFM_NO_TARGET	64
+
 #define VFM_CDEVS	"/dev/vfio/devices/"
 #define VFM_KNOWN	(VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P | \
 			 VFIO_MIGRATION_PRE_COPY)
@@ -58,7 +61,7 @@ static bool is_device(const char *name)
 
 #define refuse(_fmt, ...) do {						\
 	fprintf(stderr, "# " _fmt "\n", ##__VA_ARGS__);			\
-	exit(KSFT_FAIL);						\
+	exit(VFM_NO_TARGET);						\
 } while (0)
 
 /* A cdev's name is resolved, since the group needs that of the device. */

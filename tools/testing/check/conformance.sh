@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# make conformance DEVICE=...: judge a device of this machine, as root, in place:
+# there is no VM. The device is reset and migrated to itself, so nobody may be
+# using it. DESTRUCTIVE=1 adds what may break it, and the machine with it. Prints
+# KTAP as check.sh does.
+
+# shellcheck source=tools/testing/check/lib.sh
+. "$(dirname "$0")/lib.sh"
+cd "$TOP" || exit 1
+out=$TOP/build/conformance
+
+die()
+{
+	echo "conformance: $*" >&2
+	exit 2
+}
+
+# What a device does not claim is not asked of it; the reason is in its line.
+expected_skip() { true; }
+
+# find_device NAME: set $folder, its folder in sysfs
+find_device()
+{
+	case $1 in
+	/dev/vfio/devices/vfio*)
+		folder=/sys/class/vfio-dev/${1##*/}/device ;;
+	????????-????-????-????-????????????)
+		folder=/sys/bus/mdev/devices/$1 ;;
+	????:??:??.?)
+		folder=/sys/bus/pci/devices/$1 ;;
+	*)
+		die "'$1' is no PCI address (0000:01:00.0), mdev uuid or" \
+		    "/dev/vfio/devices/vfioN" ;;
+	esac
+	[ -d "$folder" ] || die "no device $1"
+	[ -d "$folder/vfio-dev" ] || die "$1 is not bound to a vfio driver, but to" \
+		"$(basename "$(readlink "$folder/driver" || echo none)")"
+}
+
+[ -n "${1:-}" ] ||
+	die "say which device: make conformance DEVICE=<PCI address, mdev uuid or cdev>"
+[ "$(id -u)" = 0 ] || die "only root can open devices"
+find_device "$1"
+
+mapfile -t programs < <(make -s -C "$SELFTESTS" list | xargs -n 1 |
+	grep '^conf_' | sort)
+if [ "${DESTRUCTIVE:-}" = 1 ]; then
+	export VFIO_SELFTESTS_DESTRUCTIVE=1
+else
+	mapfile -t programs < <(printf '%s\n' "${programs[@]}" | grep -v hostile)
+fi
+rm -rf "$out"
+mkdir -p "$out"
+
+echo "TAP version 13"
+step programs make programs
+for program in "${programs[@]}"; do
+	echo "# $program $1"
+	rc=0
+	"$BIN/$program" "$1" > "$out/$program.tap" 2>&1 < /dev/null || rc=$?
+	# The device itself is refused, with the reason as all that is said.
+	[ "$rc" -ne 64 ] || die "$(sed 's/^# //' "$out/$program.tap")"
+	grep -E ':breaks |Assertion|Expected|^#   |took' "$out/$program.tap" |
+		grep -v SKIP
+	results "$out/$program.tap" "$program" "$rc"
+done
+
+echo "1..$NUMBER"
+totals
