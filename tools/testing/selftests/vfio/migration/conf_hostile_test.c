@@ -173,7 +173,7 @@ TEST_F(conf, garbage)
 	size_t at, len;
 	int i, written;
 
-	for (i = 0; i < 60; i++) {
+	for (i = 0; i < vfm_judge_rounds(&self->stream, 60); i++) {
 		vfm_buf_copy(&bad, &self->stream);
 		at = i & 1 ? vfm_random_below(&self->rng, bad.len) : 0;
 		len = vfm_random_segment(&self->rng, bad.len - at);
@@ -210,7 +210,8 @@ static void use_device(struct vfm_device *dev, struct vfm_rng *rng)
 TEST_F(conf, accepted_damage)
 {
 	/* Short streams are quick, and their bytes come in all values. */
-	const int n = vfm_rounds(self->stream.len < 1024 ? 5000 : 200);
+	const int n = vfm_rounds(vfm_judge_rounds(&self->stream,
+						  self->stream.len < 1024 ? 5000 : 200));
 	int i, written, none;
 	unsigned int nr = 0;
 	size_t at;

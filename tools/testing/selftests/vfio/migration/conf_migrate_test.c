@@ -108,7 +108,7 @@ TEST_F(conf, any_segments)
 	restored(self->dev, &self->stream, NULL, &plain);
 	restored(self->dev, &self->stream, NULL, &again);
 	repeats = same(&plain, &again);
-	for (i = 0; i < 20; i++) {
+	for (i = 0; i < vfm_judge_rounds(&self->stream, 20); i++) {
 		restored(self->dev, &self->stream, &self->rng, &cut);
 		ASSERT_TRUE(!repeats || same(&plain, &cut)) RULE(RULE_SEGMENTS);
 	}
@@ -155,7 +155,7 @@ TEST_F(conf, truncated)
 	check_cut(self->dev, &self->stream, 0);
 	check_cut(self->dev, &self->stream, 1);
 	check_cut(self->dev, &self->stream, self->stream.len - 1);
-	for (i = 0; i < 30; i++)
+	for (i = 0; i < vfm_judge_rounds(&self->stream, 30); i++)
 		check_cut(self->dev, &self->stream,
 			  vfm_random_below(&self->rng, self->stream.len));
 	vfm_judge_accepts(self->dev, &self->stream, NULL);
@@ -171,7 +171,9 @@ TEST_F(conf, refused_is_missing)
 	int written, ret;
 	size_t i;
 
-	for (i = 0; i < 64 && i < self->stream.len; i++) {
+	/* The first bytes, where a header would be. */
+	for (i = 0; i < vfm_judge_rounds(&self->stream, 64) &&
+	     i < self->stream.len; i++) {
 		self->stream.data[i] ^= 0xff;
 		ret = vfm_judge_restore(self->dev, self->stream.data,
 					self->stream.len, NULL, &written);
@@ -233,7 +235,7 @@ TEST_F(conf, ours_checked)
 	u8 bit;
 
 	VFM_REQUIRE_OURS("B9: the stream is checked");
-	for (i = 0; i < 50; i++) {
+	for (i = 0; i < vfm_judge_rounds(&self->stream, 50); i++) {
 		at = vfm_random_below(&self->rng, self->stream.len);
 		bit = 1 << vfm_random_below(&self->rng, 8);
 		self->stream.data[at] ^= bit;

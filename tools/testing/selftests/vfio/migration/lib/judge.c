@@ -73,6 +73,14 @@ void vfm_judge_accepts(struct vfm_device *dev, const struct vfm_buf *buf,
 	VFIO_ASSERT_EQ(vfm_get_state(dev), VFM_STOP, VFM_RULE(RULE_SYNC));
 }
 
+unsigned int vfm_judge_rounds(const struct vfm_buf *stream, unsigned int n)
+{
+	const size_t len = stream->len < 1 << 20 ? 1 << 20 : stream->len;
+
+	n = ((u64)n << 20) / len;
+	return n < 2 ? 2 : n;
+}
+
 void vfm_judge_works(struct vfm_device *dev)
 {
 	struct vfm_buf buf = { 0 };

@@ -34,6 +34,8 @@ int vfm_judge_restore(struct vfm_device *dev, const void *data, size_t len,
 /* As above, and both of them have to succeed. */
 void vfm_judge_accepts(struct vfm_device *dev, const struct vfm_buf *buf,
 		       struct vfm_rng *rng);
+/* Less than @n of what moves a whole @stream, if that is long. */
+unsigned int vfm_judge_rounds(const struct vfm_buf *stream, unsigned int n);
 /* Whatever happened before: it resets, saves, restores and runs. */
 void vfm_judge_works(struct vfm_device *dev);
 
