@@ -41,15 +41,14 @@ help:
 	@echo '  bench         figures, each against something else in the same run, into'
 	@echo '                build/bench.json; BENCH=qemu: on Debian'\''s kernel'
 	@echo '  check-uml     all tests on the newest kernel as User Mode Linux'
-	@echo '  check-coverage what of the core the tests reach, in User Mode Linux'
+	@echo '  check-coverage'
+	@echo '                the same, and what of the core they reach'
 	@echo '  check-debug   all tests on the newest kernel with KASAN, lockdep and others;'
 	@echo '                FLAVOUR=kcsan: with KCSAN'
 	@echo '  check-qemu    stock QEMU migrates machines that use migsim devices'
 	@echo '  check-fuzz    the parser of streams under libFuzzer, and the descriptions'
 	@echo '                for syzkaller; ROUNDS=N does N times as much'
-	@echo '  check-kasan   all tests on the newest kernel with KASAN and lockdep'
 	@echo '  check-mtty    judge mainline'\''s mtty: its known defects, and nothing else'
-	@echo '  check-qemu    stock QEMU migrates machines that use migsim devices'
 	@echo '  conformance   judge a device of this machine, as root and without a VM:'
 	@echo '                DEVICE= PCI address, mdev uuid or /dev/vfio/devices/vfioN,'
 	@echo '                DESTRUCTIVE=1 adds tests that may break it and the machine'
@@ -152,6 +151,7 @@ check-qemu:
 .PHONY: check-fuzz
 check-fuzz:
 	@$(CHECK)/check-fuzz.sh
+
 .PHONY: check-mtty
 check-mtty:
 	@$(CHECK)/check-mtty.sh
