@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * B1 to B11 when memory is short and user memory is bad: of each call that there is,
- * every allocation and every copy from or to user space fails once, as
+ * B1 to B11 when memory is short and user memory is bad: of each call on an open
+ * device, every allocation and every copy from or to user space fails once, as
  * iommufd_fail_nth does it. The call says so, or does without; nothing is lost or left
- * behind, and the device works.
+ * behind, and the device works. What makes and opens devices is in sweep_life_test.
  */
 #include <fcntl.h>
 #include <sys/eventfd.h>
@@ -513,129 +513,6 @@ TEST_F_TIMEOUT(failnth, transitions, 600)
 	in_running(self);
 	vfm_reset(self->other);
 	vfm_move_all(self->dev, self->other);
-}
-
-/* The life of a device. */
-
-static void closed(SWEEP *self)
-{
-	vfm_close(self->other);
-}
-
-/* A folder in sysfs that cannot be listed looks empty. */
-static int open_device(SWEEP *self)
-{
-	int ret = __vfm_open(self->other);
-
-	return ret == -ENODEV ? -ENOMEM : ret;
-}
-
-static void check_opened(SWEEP *self, int ret)
-{
-	if (!ret)
-		vfm_assert_state(self->other, VFM_RUNNING);
-	vfm_close(self->other);
-}
-
-static void opened(SWEEP *self)
-{
-	vfm_reopen(self->other);
-	self->fd = vfm_enter(self->other, VFM_STOP_COPY);
-}
-
-/* Nobody can be told that a close has failed. */
-static int close_device(SWEEP *self)
-{
-	vfm_close(self->other);
-	close(self->fd);
-	self->fd = -1;
-	return 0;
-}
-
-static void check_closed(SWEEP *self, int ret)
-{
-	vfm_open(self->other);
-	vfm_assert_state(self->other, VFM_RUNNING);
-	self->fd = vfm_enter(self->other, VFM_STOP_COPY);
-}
-
-TEST_F_TIMEOUT(failnth, open_and_close, 600)
-{
-	sweep(self, "open", closed, open_device, check_opened);
-	sweep(self, "close", opened, close_device, check_closed);
-	end_session(self);
-}
-
-#define UUID	"f0f0f0f0-0000-4000-8000-00000000f00d"
-
-static int write_path(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	n = write(fd, text, strlen(text));
-	n = n < 0 ? -errno : 0;
-	close(fd);
-	return n;
-}
-
-static bool exists(void)
-{
-	return !access("/sys/bus/mdev/devices/" UUID, F_OK);
-}
-
-TEST_F_TIMEOUT(failnth, create, 600)
-{
-	char path[256];
-	unsigned int nth;
-	bool failed = true;
-	int ret;
-
-	/* Mainline's warns when it fails: it releases what it has not yet given up. */
-	vfm_failnth_spare("vfio_create_group");
-	snprintf_assert(path, sizeof(path), "/sys/class/mdev_bus/migsim/"
-			"mdev_supported_types/%s/create", variant->type);
-	for (nth = 1; failed; nth++) {
-		VFIO_ASSERT_LT(nth, LIMIT);
-		vfm_failnth_arm(nth);
-		ret = write_path(path, UUID);
-		failed = vfm_failnth_disarm();
-		VFIO_ASSERT_TRUE(!ret || failed, "create, %u: %s", nth,
-				 strerror(-ret));
-		VFIO_ASSERT_EQ(!ret, exists(), "create, %u: %s", nth,
-			       strerror(-ret));
-		self->points += failed;
-		if (!ret)
-			ASSERT_EQ(0, write_path("/sys/bus/mdev/devices/" UUID
-						"/remove", "1"));
-	}
-	vfm_failnth_spare(NULL);
-}
-
-TEST_F_TIMEOUT(failnth, remove, 600)
-{
-	char path[256];
-	unsigned int nth;
-	bool failed = true;
-	int ret;
-
-	snprintf_assert(path, sizeof(path), "/sys/class/mdev_bus/migsim/"
-			"mdev_supported_types/%s/create", variant->type);
-	for (nth = 1; failed; nth++) {
-		VFIO_ASSERT_LT(nth, LIMIT);
-		if (!exists())
-			ASSERT_EQ(0, write_path(path, UUID));
-		vfm_failnth_arm(nth);
-		ret = write_path("/sys/bus/mdev/devices/" UUID "/remove", "1");
-		failed = vfm_failnth_disarm();
-		VFIO_ASSERT_TRUE(!ret || failed, "remove, %u: %s", nth,
-				 strerror(-ret));
-		VFIO_ASSERT_EQ(!!ret, exists(), "remove, %u: %s", nth,
-			       strerror(-ret));
-		self->points += failed;
-	}
 }
 
 TEST_HARNESS_MAIN

@@ -13,7 +13,7 @@
 #define STATE_SIZE	(128 * 4096)
 #define WINDOW		65536
 #define BANDWIDTH	(8 << 20)
-#define LATENCY_US	20000
+#define LATENCY_US	10000
 
 FIXTURE(signal_sweep) {
 	struct vfm_device *from, *to;
@@ -68,16 +68,20 @@ FIXTURE_TEARDOWN(signal_sweep)
 	vfm_destroy(self->to);
 }
 
-/* As often as it sleeps; the mover does not know when. */
+/*
+ * As often as it sleeps; the mover does not know when. An arc that is interrupted begins
+ * anew, and is let through now and then.
+ */
 static void disturb(FIXTURE_DATA(signal_sweep) *self, long (*fn)(void *))
 {
 	struct timespec deadline = vfm_deadline();
+	unsigned int n = 0;
 
 	vfm_thread_start(&self->thread, fn, self);
 	while (vfm_thread_blocked(&self->thread)) {
 		vfm_thread_signal(&self->thread);
 		VFIO_ASSERT_FALSE(vfm_expired(&deadline), "no end in sight");
-		usleep(1000);
+		usleep(++n % 8 ? 1000 : 4 * LATENCY_US);
 	}
 	VFIO_ASSERT_EQ(vfm_thread_join(&self->thread), 0);
 	vfm_count("signal_points", self->hits);
