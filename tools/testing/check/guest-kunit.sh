@@ -14,6 +14,7 @@ done
 dmesg -n 7
 for module; do
 	insmod "$module" || exit
+	watch_races vfio_migration
 done
 for suite in /sys/kernel/debug/kunit/*/; do
 	[ -d "$suite" ] || break
