@@ -256,6 +256,60 @@ static int region_info(SWEEP *self)
 	return ioctl(self->dev->fd, VFIO_DEVICE_GET_REGION_INFO, &info) ? -errno : 0;
 }
 
+static int device_info(SWEEP *self)
+{
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+
+	return ioctl(self->dev->fd, VFIO_DEVICE_GET_INFO, &info) ? -errno : 0;
+}
+
+static int irq_info(SWEEP *self)
+{
+	struct vfio_irq_info info = {
+		.argsz = sizeof(info),
+		.index = VFIO_PCI_MSI_IRQ_INDEX,
+	};
+
+	return ioctl(self->dev->fd, VFIO_DEVICE_GET_IRQ_INFO, &info) ? -errno : 0;
+}
+
+/* A log that did not start is off, and one that cannot report goes on. */
+static int log_dma(SWEEP *self)
+{
+	struct vfio_device_feature_dma_logging_range range = { .length = 1 << 20 };
+	struct vfio_device_feature_dma_logging_control control = {
+		.page_size = 4096,
+		.num_ranges = 1,
+		.ranges = (uintptr_t)&range,
+	};
+	u64 bitmap[4] = { 0 };
+	struct vfio_device_feature_dma_logging_report report = {
+		.length = 1 << 20,
+		.page_size = 4096,
+		.bitmap = (uintptr_t)bitmap,
+	};
+	int ret;
+
+	ret = __vfm_ext(self->dev, VFIO_DEVICE_FEATURE_SET,
+			VFIO_DEVICE_FEATURE_DMA_LOGGING_START, &control,
+			sizeof(control));
+	if (ret)
+		return ret;
+	ret = __vfm_ext(self->dev, VFIO_DEVICE_FEATURE_GET,
+			VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, &report,
+			sizeof(report));
+	VFIO_ASSERT_EQ(__vfm_ext(self->dev, VFIO_DEVICE_FEATURE_SET,
+				 VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, NULL, 0), 0);
+	return ret;
+}
+
+static bool logs_dma(SWEEP *self)
+{
+	return !__vfm_ext(self->dev, VFIO_DEVICE_FEATURE_PROBE |
+			  VFIO_DEVICE_FEATURE_SET,
+			  VFIO_DEVICE_FEATURE_DMA_LOGGING_START, NULL, 0);
+}
+
 static int set_irqs(SWEEP *self)
 {
 	struct {
@@ -325,7 +379,11 @@ TEST_F_TIMEOUT(failnth, questions, 600)
 	sweep(self, "FIONREAD", in_stop_copy, fionread, NULL);
 	sweep(self, "poll", in_stop_copy, poll_session, NULL);
 	sweep(self, "fdinfo", in_stop_copy, fdinfo, NULL);
+	sweep(self, "INFO", in_running, device_info, NULL);
 	sweep(self, "REGION_INFO", in_running, region_info, NULL);
+	sweep(self, "IRQ_INFO", in_running, irq_info, NULL);
+	if (logs_dma(self))
+		sweep(self, "DMA_LOGGING", in_running, log_dma, NULL);
 	sweep(self, "SET_IRQS", in_running, set_irqs, NULL);
 	sweep(self, "BAR", in_running, bar_access, NULL);
 	sweep(self, "config", in_running, config_read, NULL);

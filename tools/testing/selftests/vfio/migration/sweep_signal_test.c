@@ -12,7 +12,7 @@
 #define CHUNK		40000
 #define STATE_SIZE	(128 * 4096)
 #define WINDOW		65536
-#define BANDWIDTH	(8 << 20)
+#define BANDWIDTH	(1 << 20)
 #define LATENCY_US	10000
 
 FIXTURE(signal_sweep) {
@@ -81,7 +81,7 @@ static void disturb(FIXTURE_DATA(signal_sweep) *self, long (*fn)(void *))
 	while (vfm_thread_blocked(&self->thread)) {
 		vfm_thread_signal(&self->thread);
 		VFIO_ASSERT_FALSE(vfm_expired(&deadline), "no end in sight");
-		usleep(++n % 8 ? 1000 : 4 * LATENCY_US);
+		usleep(++n % 16 ? 1000 : 3 * LATENCY_US);
 	}
 	VFIO_ASSERT_EQ(vfm_thread_join(&self->thread), 0);
 	vfm_count("signal_points", self->hits);
