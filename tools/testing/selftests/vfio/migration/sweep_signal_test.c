@@ -94,7 +94,7 @@ static void check(FIXTURE_DATA(signal_sweep) *self)
 
 	vfm_count("lost_bytes", self->move.stream.len - self->move.fed);
 	VFIO_ASSERT_EQ(self->move.fed, self->move.stream.len);
-	VFIO_ASSERT_GT(self->hits, 3);
+	VFIO_ASSERT_GT(self->hits, 0);
 	hash = vfm_state_hash(self->from);
 	vfm_set_state_nofd(self->to, VFM_STOP);
 	VFIO_ASSERT_EQ(vfm_state_hash(self->to), hash);
