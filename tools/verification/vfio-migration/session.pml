@@ -1524,20 +1524,20 @@ init {
 	atomic {
 		if
 		:: TRY(RESETS) -> nr_sets = 2
-		:: TRY(BUS) -> bus = true; nr_calls = 2
+		:: TRY(BUS) -> bus = true
 		:: TRY(CLOSES) -> nr_resetters = 0; early = true; close_fd = true; nr_calls = 2
-		:: TRY(READERS) -> nr_clients = 2; nr_resetters = 0; close_fd = true
-		:: TRY(LOADS) -> loading = true; nr_calls = 2; nr_sets = 2
+		:: TRY(READERS) -> nr_resetters = 0; nr_clients = 2; close_fd = true
+		:: TRY(LOADS) -> loading = true; nr_sets = 2
 		:: TRY(CUT_LOADS) ->
-			loading = true; signals = true; nr_calls = 2; nr_sets = 2;
-			nr_resetters = 0; early = true
-		:: TRY(FAULTS) -> nr_resetters = 0; faults = 2; nr_sets = 2
+			loading = true; nr_resetters = 0; nr_sets = 2; nr_calls = 2;
+			signals = true; early = true
+		:: TRY(FAULTS) -> nr_resetters = 0; nr_sets = 2; faults = 2
 		:: TRY(LOAD_FAULTS) ->
-			loading = true; nr_resetters = 0; faults = 2; nr_sets = 2; nr_calls = 2
+			loading = true; nr_resetters = 0; nr_sets = 2; nr_calls = 2; faults = 2
 		:: TRY(WAITS) -> slow = true
-		:: TRY(WITHDRAWS) -> emfile = true; early = true; nr_opens = 2
-		:: TRY(QUERIES) -> loading = true; nr_setters = 2; nr_sets = 2; nr_clients = 1
-		:: TRY(SETTERS) -> nr_setters = 2; nr_clients = 0
+		:: TRY(WITHDRAWS) -> nr_resetters = 0; emfile = true; early = true; nr_opens = 2
+		:: TRY(QUERIES) -> info = true; bus = true
+		:: TRY(SETTERS) -> loading = true; nr_setters = 2; nr_sets = 2; nr_clients = 0
 		fi;
 		setting = nr_setters;
 		resetters = nr_resetters;
