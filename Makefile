@@ -52,6 +52,8 @@ help:
 	@echo '  conformance   judge a device of this machine, as root and without a VM:'
 	@echo '                DEVICE= PCI address, mdev uuid or /dev/vfio/devices/vfioN,'
 	@echo '                DESTRUCTIVE=1 adds tests that may break it and the machine'
+	@echo '  check-model   search a model of sessions, reset and close for mistakes in'
+	@echo '                the order of things; ROUNDS=1: a bigger one, for longer'
 	@echo '  kunit         unit tests of the core, in User Mode Linux'
 	@echo '  graphs        write what the audit tool prints into Documentation/'
 	@echo '  clean         remove build/ (downloads stay in the cache,'
@@ -159,6 +161,10 @@ check-mtty:
 .PHONY: conformance
 conformance:
 	@DESTRUCTIVE='$(DESTRUCTIVE)' $(CHECK)/conformance.sh '$(DEVICE)'
+
+.PHONY: check-model
+check-model:
+	@$(CHECK)/check-model.sh
 
 .PHONY: check-mutants
 check-mutants:

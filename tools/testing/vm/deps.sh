@@ -13,7 +13,7 @@ packages=(
 	# machines
 	qemu-system-x86 seabios
 	# checking
-	perl sparse shellcheck jq bsdextrautils mdevctl
+	perl sparse shellcheck jq bsdextrautils mdevctl spin
 	# fuzzing
 	clang-14 libclang-rt-14-dev
 )

@@ -2,23 +2,25 @@
 /*
  * A model of the VFIO migration core's concurrency, for Spin: SET_STATE, reset, close
  * of the device, the data fd's readers or writers and its close, the worker, the
- * driver's kick, and signals, on one device. check-model.sh runs it.
+ * driver's kick, and signals, on one device. "make check-model" runs it.
  *
  * Each inline stands for the function that it names. A step of the model is one access
  * to what others access with no lock: bits of a session, reset_pending, bus_reset, busy,
  * deferred, the wait queues. What a spinlock covers is one step, as nobody sees its
  * middle, unless it writes what is read with no lock, as reset does. state_mutex and
- * reset_lock are variables, a wait queue is what each process waits on.
+ * reset_lock are variables; of a wait queue there is what each process waits on.
  *
- * What is checked: all that is asserted below, and that everything ends (judge; and
- * there is no cycle, which the second search shows): who sleeps is woken, whatever is
- * closed and reset at whatever time. All operations are few, so all runs are finite.
+ * What is checked: all that is asserted below, and that everything comes to an end,
+ * where judge looks: who sleeps is woken, whatever is closed and reset at whatever
+ * time. All operations are few, so all runs are finite: a cycle would be a livelock.
  *
  * Left out: weak memory order (every access is seen at once; the barriers are not
- * judged), P2P and the way back from STOP_COPY (more arcs and no other lock), drain,
- * poll, splice and nowait (they share the slot with read), the stream's bytes, more
- * than one worker at a time in one session (worker.c forbids it; here it is assumed),
- * fatal signals of tasks that wait for the mutex, and failed allocations.
+ * judged), P2P and the way back from STOP_COPY (more arcs, and no other lock), drain,
+ * poll, splice and nowait (they share the slot with read), the stream's bytes, servers
+ * that serve two sessions at once, how they find their work (worker.c), a session that
+ * yields to others, fatal signals of who waits for the mutex, and failed allocations.
+ *
+ * -DBUG_... plants a mistake, each where it says so.
  */
 
 /* The most that any configuration has (init, at the end, has them all). */
@@ -32,10 +34,9 @@
 byte nr_setters = 1, nr_sets = 1;	/* callers of SET_STATE, calls of each */
 byte nr_clients = 1, nr_calls = 1;	/* who reads or writes the data fd, calls of each */
 byte nr_resetters = 1;
-byte nr_opens = 1;	/* times that the device is opened */
+byte nr_closes;		/* times that the device is closed; else it stays open */
 bool bus;		/* resets come from the bus, not by ioctl */
-bool early;		/* the device may be closed in the middle of all that */
-bool close_fd;		/* and the data fd */
+bool close_fd;		/* the data fd may be closed */
 bool loading;		/* SET goes to RESUMING, else to saving states */
 bool info;		/* clients ask for the bytes left, besides */
 bool emfile;		/* fds may not be installed */
@@ -345,7 +346,7 @@ inline unlock()
 {
 	do
 	:: true ->
-#ifndef BUG_RESET_LOST
+#if !defined(BUG_RESET_LOST) && !defined(BUG_RESET_SPINS)
 		due = reset_pending;
 		run_pending();
 #endif
@@ -1180,16 +1181,15 @@ inline device_open()
 
 proctype opener()
 {
-	byte opens = nr_opens;
+	byte closes = nr_closes;
 	byte i, was = NONE;
 	bool again, mine, due;
 
 	do
-	:: atomic { ioctls == 0 && (early || setting + resetters == 0) -> closing = true }
+	:: atomic { closes > 0 && ioctls == 0 -> closing = true; closes-- }
 		device_close();
-		opens--;
 		if
-		:: opens == 0 -> break
+		:: closes == 0 -> break
 		:: else
 		fi;
 		device_open();
@@ -1197,8 +1197,11 @@ proctype opener()
 	od;
 	gone = true;
 	/* vfio_mig_free(), when the driver's other callers are gone */
-	resetters == 0;
-	atomic { assert(mig_ref > 0); mig_ref-- }
+	atomic {
+		resetters == 0 ->
+			assert(mig_ref > 0);
+			mig_ref--
+	}
 }
 
 /*
@@ -1211,7 +1214,7 @@ proctype closer()
 
 	do
 	:: atomic {
-		close_fd && ANY(IS_FD) ->
+		ANY(IS_FD) ->
 			s = 0;
 			do
 			:: !S[s].fd -> s++
@@ -1223,7 +1226,7 @@ proctype closer()
 	   }
 		file_put(s);
 		s = 0
-	:: gone || !close_fd -> break
+	:: gone || (!ANY(IS_FD) && setting == 0) -> break
 	od
 }
 
@@ -1234,28 +1237,24 @@ proctype device()
 {
 	byte i;
 
+	ready = true;
+	atomic { !reset_lock -> reset_lock = true }
 	if
-	:: slow ->
-		ready = true;
-		atomic { !reset_lock -> reset_lock = true }
-		if
-		:: current != NONE ->
-			atomic { TOUCH(current); S[current].kicked = true }
-			session_work(current)
-		:: else
-		fi;
-		reset_lock = false;
-		wake(MIG)
+	:: current != NONE ->
+		atomic { TOUCH(current); S[current].kicked = true }
+		session_work(current)
 	:: else
-	fi
+	fi;
+	reset_lock = false;
+	wake(MIG)
 }
 
 /* One signal, or none, for a setter or client. It stays pending. */
 proctype killer()
 {
 	if
-	:: signals -> signalled = 1
-	:: signals -> signalled = 1 + nr_setters
+	:: signalled = 1
+	:: signalled = 1 + nr_setters
 	:: true
 	fi
 }
@@ -1480,22 +1479,28 @@ end:	do
 	od
 }
 
-/* When nothing moves any more: has everybody come to his end, and all to nothing? */
+/*
+ * When nothing moves any more: is all that came carried out, is all that is over gone?
+ * Who then still sleeps, is at no valid end: a wake-up or a reset was lost.
+ */
 proctype judge()
 {
 	byte s;
 
 	timeout;
 	assert(!state_mutex && !reset_lock && !in_driver && !busy);
-	assert(!reset_pending && !bus_reset && current == NONE);
+	assert(!reset_pending && !bus_reset && open == (nr_closes == 0));
+	assert(open || current == NONE);
+	assert(!open || nr_resetters == 0 || state == RUNNING || moved[0]);
 	for (s : 0 .. MAX_SESSIONS - 1) {
 		assert(!S[s].waiting && !S[s].served && !S[s].working && !S[s].copying);
-		/* Only the fd keeps a session, and nothing its memory. */
-		assert(S[s].ref == S[s].fd && S[s].queued == 0);
-		assert(S[s].ref == 0 || S[s].ended);
-		mig_ref = mig_ref - S[s].ref
+		/* Only the fd and the device keep a session, and nothing its memory. */
+		assert(S[s].ref == S[s].fd + (current == s));
+		assert(S[s].ref == 0 || S[s].ended || current == s);
+		assert(!S[s].ended || S[s].queued == 0);
+		mig_ref = mig_ref - (S[s].ref > 0)
 	}
-	assert(mig_ref == 0)
+	assert(mig_ref == open)
 }
 
 /* Only that one, for whoever looks for a certain mistake. */
@@ -1508,7 +1513,7 @@ proctype judge()
 #define BUS		2
 #define CLOSES		3
 #define READERS		4
-#define LOADS		5
+#define RESET_LOADS	5
 #define CUT_LOADS	6
 #define FAULTS		7
 #define LOAD_FAULTS	8
@@ -1516,39 +1521,54 @@ proctype judge()
 #define WITHDRAWS	10
 #define QUERIES		11
 #define SETTERS		12
-#define ALL		13
+#define KICKS		13
+#define NEXT_SETS	14
+#define RESET_WRITES	15
+#define BUS_CLOSES	16
+#define LOAD_KICKS	17
 
 init {
 	byte i;
 
 	atomic {
 		if
-		:: TRY(RESETS) -> nr_sets = 2
+		:: TRY(RESETS)
 		:: TRY(BUS) -> bus = true
-		:: TRY(CLOSES) -> nr_resetters = 0; early = true; close_fd = true; nr_calls = 2
+		:: TRY(CLOSES) -> nr_resetters = 0; nr_closes = 1; close_fd = true
 		:: TRY(READERS) -> nr_resetters = 0; nr_clients = 2; close_fd = true
-		:: TRY(LOADS) -> loading = true; nr_sets = 2
+		:: TRY(RESET_LOADS) -> loading = true; nr_sets = 2; nr_clients = 0
+		:: TRY(RESET_WRITES) -> loading = true
+		:: TRY(LOAD_KICKS) -> loading = true; slow = true; nr_resetters = 0; nr_sets = 2
+		:: TRY(BUS_CLOSES) -> bus = true; nr_closes = 2; nr_clients = 0
 		:: TRY(CUT_LOADS) ->
-			loading = true; nr_resetters = 0; nr_sets = 2; nr_calls = 2;
-			signals = true; early = true
+			loading = true; nr_resetters = 0; nr_sets = 2; signals = true; nr_closes = 1
 		:: TRY(FAULTS) -> nr_resetters = 0; nr_sets = 2; faults = 2
 		:: TRY(LOAD_FAULTS) ->
 			loading = true; nr_resetters = 0; nr_sets = 2; nr_calls = 2; faults = 2
-		:: TRY(WAITS) -> slow = true
-		:: TRY(WITHDRAWS) -> nr_resetters = 0; emfile = true; early = true; nr_opens = 2
+		:: TRY(WAITS) -> slow = true; nr_clients = 0
+		:: TRY(WITHDRAWS) -> nr_resetters = 0; emfile = true; nr_closes = 2
 		:: TRY(QUERIES) -> info = true; bus = true
-		:: TRY(SETTERS) -> loading = true; nr_setters = 2; nr_sets = 2; nr_clients = 0
+		:: TRY(SETTERS) ->
+			loading = true; nr_resetters = 0; nr_setters = 2; nr_sets = 2; nr_clients = 0
+		:: TRY(KICKS) -> slow = true; nr_resetters = 0; nr_closes = 1
+		:: TRY(NEXT_SETS) -> nr_sets = 2; nr_clients = 0
 		fi;
+#ifdef BIG
+		/* More of what each has already. */
+		nr_sets = (nr_setters == 1 -> 2 : nr_sets);
+		nr_calls = (nr_clients <= 1 -> 2 : nr_calls);
+		nr_clients = (nr_clients == 0 -> 1 : nr_clients);
+#endif
 		setting = nr_setters;
 		resetters = nr_resetters;
 		ready = !slow;
 		for (i : 1 .. nr_setters) { run setter() }
 		for (i : 1 .. nr_clients) { run client() }
 		for (i : 1 .. nr_resetters) { run resetter(i - 1) }
-		run opener();
-		run closer();
-		run device();
-		run killer();
+		if :: nr_closes > 0 -> run opener() :: else fi;
+		if :: close_fd -> run closer() :: else fi;
+		if :: slow -> run device() :: else fi;
+		if :: signals -> run killer() :: else fi;
 		run worker();
 		run judge();
 		i = 0
