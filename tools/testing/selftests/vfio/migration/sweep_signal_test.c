@@ -78,7 +78,9 @@ static void disturb(FIXTURE_DATA(signal_sweep) *self, long (*fn)(void *))
 	unsigned int n = 0;
 
 	vfm_thread_start(&self->thread, fn, self);
-	while (vfm_thread_blocked(&self->thread)) {
+	/* Every other one may come at any time, in the middle of a copy, too. */
+	while (n & 1 ? !atomic_load(&self->thread.done) :
+	       vfm_thread_blocked(&self->thread)) {
 		vfm_thread_signal(&self->thread);
 		VFIO_ASSERT_FALSE(vfm_expired(&deadline), "no end in sight");
 		usleep(++n % 16 ? 1000 : 3 * LATENCY_US);
