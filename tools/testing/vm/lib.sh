@@ -183,7 +183,9 @@ vm_run()
 	for try in 1 2 3 4 5; do
 		vm_boot "$@" && break
 		echo "$(basename "$0"): no good boot, booting again ($try):" >&2
-		tail -n 5 "$VM_JOB/console" | tr -d '\r' | sed 's/^/# /' >&2
+		{ grep -aE -m1 -A8 "$VM_SPLAT" "$VM_JOB/console" ||
+			tail -n 5 "$VM_JOB/console"; } |
+			tr -d '\r' | sed 's/^/# /' >&2
 		sleep "$try"
 	done
 	vm_verdict "$rc"
