@@ -288,7 +288,7 @@ static int log_dma(SWEEP *self)
 		.page_size = 4096,
 		.bitmap = (uintptr_t)bitmap,
 	};
-	int ret;
+	int ret, err;
 
 	ret = __vfm_ext(self->dev, VFIO_DEVICE_FEATURE_SET,
 			VFIO_DEVICE_FEATURE_DMA_LOGGING_START, &control,
@@ -298,8 +298,11 @@ static int log_dma(SWEEP *self)
 	ret = __vfm_ext(self->dev, VFIO_DEVICE_FEATURE_GET,
 			VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, &report,
 			sizeof(report));
-	VFIO_ASSERT_EQ(__vfm_ext(self->dev, VFIO_DEVICE_FEATURE_SET,
-				 VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, NULL, 0), 0);
+	do {
+		err = __vfm_ext(self->dev, VFIO_DEVICE_FEATURE_SET,
+				VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, NULL, 0);
+		ret = ret ? ret : err;
+	} while (short_of_memory(err));
 	return ret;
 }
 
