@@ -246,6 +246,18 @@ static int vfio_mig_take_config(struct vfio_mig *mig,
 	return 0;
 }
 
+/* Take state_mutex to open or close a device, once the bus does not have it. */
+static void vfio_mig_lock_from_bus(struct vfio_mig *mig)
+{
+	for (;;) {
+		mutex_lock(&mig->state_mutex);
+		if (!READ_ONCE(mig->bus_reset))
+			return;
+		mutex_unlock(&mig->state_mutex);
+		wait_event(mig->wait, !READ_ONCE(mig->bus_reset));
+	}
+}
+
 /* What a client opted in to ends with its opening of the device. */
 static void vfio_mig_opt_out(struct vfio_mig *mig)
 {
@@ -262,14 +274,14 @@ static void vfio_mig_opt_out(struct vfio_mig *mig)
  *
  * The device is RUNNING from here on.
  *
- * Context: &vfio_device_ops.open_device.
+ * Context: &vfio_device_ops.open_device. Waits for the end of a reset by the bus.
  * Return: 0, or -EINVAL if @config has values out of range.
  */
 int vfio_mig_open(struct vfio_mig *mig, const struct vfio_mig_config *config)
 {
 	int ret;
 
-	mutex_lock(&mig->state_mutex);
+	vfio_mig_lock_from_bus(mig);
 	ret = vfio_mig_take_config(mig, config);
 	if (!ret) {
 		vfio_mig_opt_out(mig);
@@ -293,7 +305,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_open);
  * The caller then freezes the device as in STOP. What only a reset can leave
  * (ERROR, a state that was not completely loaded) is reset.
  *
- * Context: &vfio_device_ops.close_device. Waits for a callback that runs.
+ * Context: &vfio_device_ops.close_device. Waits for a callback that runs, and for
+ * the end of a reset by the bus.
  */
 void vfio_mig_close(struct vfio_mig *mig)
 {
@@ -303,13 +316,12 @@ void vfio_mig_close(struct vfio_mig *mig)
 	WRITE_ONCE(mig->open, false);
 	reset = mig->reset_pending;
 	WRITE_ONCE(mig->reset_pending, false);
-	WRITE_ONCE(mig->bus_reset, false);
 	if (mig->session)
 		vfio_mig_session_end(mig->session);
 	spin_unlock_irq(&mig->reset_lock);
 	wake_up_all(&mig->wait);
 
-	mutex_lock(&mig->state_mutex);
+	vfio_mig_lock_from_bus(mig);
 	vfio_mig_session_detach(mig);
 	vfio_mig_drain_end(mig, false);
 	if (reset || mig->state == VFIO_DEVICE_STATE_ERROR ||

@@ -14,7 +14,8 @@
  *    holder sleeps in no user memory, it is bound to.
  *
  * A reset by the bus takes time, in which nobody may touch the device: between
- * reset_prepare and reset_done, step 2 waits, and so do transitions.
+ * reset_prepare and reset_done, step 2 waits, and so do transitions, open and close,
+ * whichever of these came first.
  *
  * So that no reset is lost between the holder's last look and its unlock, it looks
  * again afterwards: who has asked and then finds the mutex taken is seen.
@@ -22,33 +23,53 @@
 #include "session.h"
 #include "trace.h"
 
-/*
- * Step 1. @bus says whether the bus has the device from here on.
- * Return: false if the device is not open.
- */
-static bool vfio_mig_ask_reset(struct vfio_mig *mig, bool bus)
+/* Step 1, in the lock. Return: false if the device is not open. */
+static bool vfio_mig_note_reset(struct vfio_mig *mig)
+{
+	lockdep_assert_held(&mig->reset_lock);
+	if (!mig->open)
+		return false;
+	WRITE_ONCE(mig->reset_pending, true);
+	if (mig->session)
+		vfio_mig_session_end(mig->session);
+
+	return true;
+}
+
+/* Step 1, after the lock. */
+static void vfio_mig_tell_reset(struct vfio_mig *mig, bool open)
+{
+	/* Before the look at state_mutex; pairs with vfio_mig_unlock(). */
+	smp_mb();
+	if (open)
+		trace_vfio_mig_reset(mig->name, vfio_mig_state(mig),
+				     VFIO_MIG_TRACE_ASKED);
+	wake_up_all(&mig->wait);
+}
+
+static bool vfio_mig_ask_reset(struct vfio_mig *mig)
+{
+	bool open;
+
+	spin_lock_irq(&mig->reset_lock);
+	open = vfio_mig_note_reset(mig);
+	spin_unlock_irq(&mig->reset_lock);
+	vfio_mig_tell_reset(mig, open);
+
+	return open;
+}
+
+/* @has: whether the bus has the device from here on. A closed one it has, too. */
+static void vfio_mig_ask_bus_reset(struct vfio_mig *mig, bool has)
 {
 	unsigned long flags;
 	bool open;
 
 	spin_lock_irqsave(&mig->reset_lock, flags);
-	open = mig->open;
-	if (open) {
-		WRITE_ONCE(mig->reset_pending, true);
-		WRITE_ONCE(mig->bus_reset, bus);
-		if (mig->session)
-			vfio_mig_session_end(mig->session);
-	}
+	WRITE_ONCE(mig->bus_reset, has);
+	open = vfio_mig_note_reset(mig);
 	spin_unlock_irqrestore(&mig->reset_lock, flags);
-	/* Before the look at state_mutex; pairs with vfio_mig_unlock(). */
-	smp_mb();
-	if (open) {
-		trace_vfio_mig_reset(mig->name, vfio_mig_state(mig),
-				     VFIO_MIG_TRACE_ASKED);
-		wake_up_all(&mig->wait);
-	}
-
-	return open;
+	vfio_mig_tell_reset(mig, open);
 }
 
 /* For good only with reset_lock held. */
@@ -134,7 +155,7 @@ void vfio_mig_unlock(struct vfio_mig *mig)
  */
 int vfio_mig_reset(struct vfio_mig *mig)
 {
-	if (!vfio_mig_ask_reset(mig, false))
+	if (!vfio_mig_ask_reset(mig))
 		return -ENODEV;
 	if (mutex_lock_killable(&mig->state_mutex))
 		return -EINTR;
@@ -146,28 +167,29 @@ EXPORT_SYMBOL_GPL(vfio_mig_reset);
 
 /**
  * vfio_mig_reset_prepare - a reset by the bus is about to begin
- * @mig: device; no callback begins until vfio_mig_reset_done(), and an arc that
- *	runs is aborted
+ * @mig: device, open or not; no callback begins until vfio_mig_reset_done(), and
+ *	an arc that runs is aborted
  *
  * Context: any, e.g. pci_error_handlers.reset_prepare, under memory_lock.
  */
 void vfio_mig_reset_prepare(struct vfio_mig *mig)
 {
-	vfio_mig_ask_reset(mig, true);
+	vfio_mig_ask_bus_reset(mig, true);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_reset_prepare);
 
 /**
  * vfio_mig_reset_done - a reset by the bus is over
- * @mig: device. Its reset() runs before this returns, or, if a callback is
- *	running in another thread, when that returns
+ * @mig: device, open or not. If it is open, its reset() runs before this returns,
+ *	or, if another thread has state_mutex, when that lets go
  *
  * Context: process context, e.g. pci_error_handlers.reset_done, under
  * memory_lock. Does not wait.
  */
 void vfio_mig_reset_done(struct vfio_mig *mig)
 {
-	if (vfio_mig_ask_reset(mig, false) && mutex_trylock(&mig->state_mutex))
+	vfio_mig_ask_bus_reset(mig, false);
+	if (mutex_trylock(&mig->state_mutex))
 		vfio_mig_unlock(mig);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_reset_done);

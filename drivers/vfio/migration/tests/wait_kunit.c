@@ -126,6 +126,53 @@ static void migt_wait_bus_reset(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fake->resets, 1);
 }
 
+static int migt_close_device(struct migt_fake *fake)
+{
+	vfio_mig_close(fake->mig);
+
+	return 0;
+}
+
+static int migt_open_device(struct migt_fake *fake)
+{
+	return vfio_mig_open(fake->mig, &migt_config);
+}
+
+/* Nor is it touched by the last close, which may come then, or by an open. */
+static void migt_wait_bus_close(struct kunit *test)
+{
+	struct migt_fake *fake = migt_new(test, MIGT_ALL, NULL);
+	struct migt_thread *thread;
+
+	vfio_mig_reset_prepare(fake->mig);
+	thread = migt_start(fake, migt_close_device);
+	migt_wait_asleep(thread, &fake->mig->wait);
+	KUNIT_EXPECT_EQ(test, fake->resets, 0);
+	vfio_mig_reset_done(fake->mig);
+	KUNIT_EXPECT_EQ(test, migt_join(thread), 0);
+	KUNIT_EXPECT_EQ(test, fake->resets, 1);
+	KUNIT_EXPECT_EQ(test, migt_open_device(fake), 0);
+	KUNIT_EXPECT_EQ(test, migt_state(fake), VFIO_DEVICE_STATE_RUNNING);
+	KUNIT_EXPECT_EQ(test, fake->resets, 1);
+}
+
+/* A closed device has nothing to reset, but is not to be opened yet. */
+static void migt_wait_bus_open(struct kunit *test)
+{
+	struct migt_fake *fake = migt_new(test, MIGT_ALL, NULL);
+	struct migt_thread *thread;
+
+	vfio_mig_close(fake->mig);
+	vfio_mig_reset_prepare(fake->mig);
+	thread = migt_start(fake, migt_open_device);
+	migt_wait_asleep(thread, &fake->mig->wait);
+	KUNIT_EXPECT_EQ(test, vfio_mig_state(fake->mig), VFIO_DEVICE_STATE_STOP);
+	vfio_mig_reset_done(fake->mig);
+	KUNIT_EXPECT_EQ(test, migt_join(thread), 0);
+	KUNIT_EXPECT_EQ(test, migt_go_stop(fake), 0);
+	KUNIT_EXPECT_EQ(test, fake->resets, 0);
+}
+
 static void migt_wait_time(struct kunit *test)
 {
 	struct migt_fake *fake = migt_new(test, MIGT_ALL, NULL);
@@ -365,6 +412,8 @@ static struct kunit_case migt_wait_cases[] = {
 	KUNIT_CASE(migt_wait_condition),
 	KUNIT_CASE(migt_wait_reset),
 	KUNIT_CASE(migt_wait_bus_reset),
+	KUNIT_CASE(migt_wait_bus_close),
+	KUNIT_CASE(migt_wait_bus_open),
 	KUNIT_CASE(migt_wait_time),
 	KUNIT_CASE(migt_wait_signal),
 	KUNIT_CASE(migt_wait_worker),
