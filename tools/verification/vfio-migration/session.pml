@@ -1063,8 +1063,8 @@ proctype client()
  * Reset
  */
 
-/* vfio_mig_ask_reset() */
-inline ask_reset(by_bus)
+/* vfio_mig_ask_reset(), vfio_mig_ask_bus_reset() */
+inline ask_reset(from_bus, by_bus)
 {
 	atomic {
 		!reset_lock ->
@@ -1073,9 +1073,12 @@ inline ask_reset(by_bus)
 			moved[me] = false
 	}
 	if
+	:: from_bus -> bus_reset = by_bus
+	:: else
+	fi;
+	if
 	:: asked ->
 		reset_pending = true;
-		bus_reset = by_bus;
 		if
 		:: current != NONE -> session_end(current)
 		:: else
@@ -1083,16 +1086,13 @@ inline ask_reset(by_bus)
 	:: else
 	fi;
 	reset_lock = false;
-	if
-	:: asked -> wake(MIG)
-	:: else
-	fi
+	wake(MIG)
 }
 
 /* vfio_mig_reset() */
 inline reset()
 {
-	ask_reset(false);
+	ask_reset(false, false);
 	if
 	:: asked ->
 		atomic { !state_mutex -> state_mutex = true }
@@ -1105,15 +1105,12 @@ inline reset()
 /* vfio_mig_reset_prepare(), vfio_mig_reset_done() */
 inline reset_by_bus()
 {
-	ask_reset(true);
-	ask_reset(false);
+	ask_reset(true, true);
+	assert(bus_reset);
+	ask_reset(true, false);
 	if
-	:: asked ->
-		if
-		:: atomic { !state_mutex -> state_mutex = true }
-			unlock()
-		:: else
-		fi
+	:: atomic { !state_mutex -> state_mutex = true }
+		unlock()
 	:: else
 	fi
 }
@@ -1140,6 +1137,20 @@ proctype resetter(byte me)
  * The device is opened and closed
  */
 
+/* vfio_mig_lock_from_bus() */
+inline lock_from_bus()
+{
+	do
+	:: atomic { !state_mutex -> state_mutex = true }
+		if
+		:: !bus_reset -> break
+		:: else
+		fi;
+		state_mutex = false;
+		wait_event(MIG, !bus_reset, false, ret)
+	od
+}
+
 /* vfio_mig_close() */
 inline device_close()
 {
@@ -1149,14 +1160,16 @@ inline device_close()
 #ifndef BUG_CLOSE_KEEPS_RESET
 	reset_pending = false;
 #endif
+#ifdef BUG_CLOSE_ENDS_BUS
 	bus_reset = false;
+#endif
 	if
 	:: current != NONE -> session_end(current)
 	:: else
 	fi;
 	reset_lock = false;
 	wake(MIG);
-	atomic { !state_mutex -> state_mutex = true }
+	lock_from_bus();
 	session_detach();
 	if
 	:: again || state == ERROR || state == RESUMING ->
@@ -1172,7 +1185,7 @@ inline device_close()
 /* vfio_mig_open() */
 inline device_open()
 {
-	atomic { !state_mutex -> state_mutex = true }
+	lock_from_bus();
 	closed = false;
 	state = RUNNING;
 	atomic { !reset_lock -> open = true }
@@ -1182,7 +1195,7 @@ inline device_open()
 proctype opener()
 {
 	byte closes = nr_closes;
-	byte i, was = NONE;
+	byte i, ret, was = NONE;
 	bool again, mine, due;
 
 	do
