@@ -13,6 +13,7 @@ FIXTURE(last_write) {
 	struct vfm_device *dst;
 	struct vfm_buf stream;
 	struct vfm_thread writer;
+	int pipe[2];
 	int fd;
 };
 
@@ -29,6 +30,8 @@ static void save(FIXTURE_DATA(last_write) *self)
 FIXTURE_SETUP(last_write)
 {
 	VFM_REQUIRE_TYPE(MIGSIM_FULL);
+	self->pipe[0] = -1;
+	self->pipe[1] = -1;
 	self->src = vfm_create(MIGSIM_FULL);
 	self->dst = vfm_create(MIGSIM_FULL);
 	vfm_attr_set(self->src, "state_size", VFM_SMALL_STATE);
@@ -43,6 +46,8 @@ FIXTURE_SETUP(last_write)
 FIXTURE_TEARDOWN(last_write)
 {
 	close(self->fd);
+	close(self->pipe[0]);
+	close(self->pipe[1]);
 	vfm_buf_free(&self->stream);
 	vfm_destroy(self->src);
 	vfm_destroy(self->dst);
@@ -101,20 +106,41 @@ TEST_F(last_write, and_no_other)
 	ASSERT_EQ(-EIO, vfm_write(self->fd, self->stream.data + i, 1));
 }
 
+static void fill_pipe(FIXTURE_DATA(last_write) *self)
+{
+	ssize_t len = self->stream.len;
+
+	VFIO_ASSERT_EQ(pipe(self->pipe), 0);
+	VFIO_ASSERT_GE(fcntl(self->pipe[1], F_SETPIPE_SZ, 1 << 20), len);
+	VFIO_ASSERT_EQ(write(self->pipe[1], self->stream.data, len), len);
+}
+
+static long splice_all(void *arg)
+{
+	FIXTURE_DATA(last_write) *self = arg;
+	ssize_t n = splice(self->pipe[0], NULL, self->fd, NULL, self->stream.len, 0);
+
+	return n < 0 ? -errno : n;
+}
+
 TEST_F(last_write, splice_tells)
 {
-	int pipefd[2];
-
 	rule(self->dst, "load_fail REGS 1 1 5");
-	ASSERT_EQ(0, pipe(pipefd));
-	ASSERT_LE(self->stream.len, fcntl(pipefd[1], F_SETPIPE_SZ, 1 << 20));
-	ASSERT_EQ(self->stream.len, write(pipefd[1], self->stream.data,
-					  self->stream.len));
-	ASSERT_EQ(-1, splice(pipefd[0], NULL, self->fd, NULL, self->stream.len,
-			     0));
-	ASSERT_EQ(EIO, errno);
-	close(pipefd[0]);
-	close(pipefd[1]);
+	fill_pipe(self);
+	ASSERT_EQ(-EIO, splice_all(self));
+}
+
+/* The pipe is empty then: who were told EINTR would take the bytes for lost. */
+TEST_F(last_write, splice_signal)
+{
+	rule(self->dst, "load_stall REGS 1 1 0");
+	fill_pipe(self);
+	vfm_thread_start(&self->writer, splice_all, self);
+	vfm_assert_blocked(&self->writer);
+	vfm_thread_signal(&self->writer);
+	ASSERT_EQ(self->stream.len, vfm_thread_join(&self->writer));
+	release(self->dst);
+	vfm_set_state_nofd(self->dst, VFM_STOP);
 }
 
 TEST_F(last_write, not_if_it_may_not_block)
