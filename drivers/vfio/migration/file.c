@@ -139,6 +139,23 @@ static __poll_t vfio_mig_poll(struct file *file, poll_table *wait)
 	return mask;
 }
 
+/*
+ * From the driver's counts, of payload to come, to bytes of the stream. With what the
+ * format will add, as initial_bytes is not to grow before anything is read.
+ */
+static void vfio_mig_count_stream(struct vfio_mig_session *session,
+				  struct vfio_mig_precopy *info)
+{
+	info->initial += vfio_mig_framing(info->initial);
+	info->dirty += vfio_mig_framing(info->dirty);
+	spin_lock(&session->lock);
+	info->initial += session->save.unread_initial;
+	info->dirty += session->save.unread_later;
+	if (info->initial && !session->save.started)
+		info->initial += sizeof(struct vfio_mig_stream_header);
+	spin_unlock(&session->lock);
+}
+
 /* state_mutex is held. Return: flags to report. */
 static u32 vfio_mig_count_precopy(struct vfio_mig_session *session,
 				  struct vfio_mig_precopy *info)
@@ -159,10 +176,7 @@ static u32 vfio_mig_count_precopy(struct vfio_mig_session *session,
 	} else if (reinit) {
 		vfio_mig_save_reinit(session);
 	}
-	spin_lock(&session->lock);
-	info->initial += session->save.unread_initial;
-	info->dirty += session->save.unread_later;
-	spin_unlock(&session->lock);
+	vfio_mig_count_stream(session, info);
 
 	return reinit ? VFIO_PRECOPY_INFO_REINIT : 0;
 }

@@ -101,17 +101,19 @@ static int vfio_mig_get_state(struct vfio_device *vdev,
 	return 0;
 }
 
-/*
- * What the stream's format adds to @bytes of payload, at most: dirty pages come
- * one by one, and some sections are small.
+/**
+ * vfio_mig_framing - what the headers of sections add to a payload
+ * @bytes: of payload that is still to come
+ *
+ * Return: bytes at most: dirty pages come one by one, and some sections are small.
  */
-static u64 vfio_mig_framing(u64 bytes)
+u64 vfio_mig_framing(u64 bytes)
 {
-	u64 sections = div_u64(bytes, PAGE_SIZE) + 8;
+	if (!bytes)
+		return 0;
 
-	return sizeof(struct vfio_mig_stream_header) +
-	       sections * sizeof(struct vfio_mig_section_header) +
-	       sizeof(struct vfio_mig_section_end);
+	return (div_u64(bytes, PAGE_SIZE) + 8) *
+	       sizeof(struct vfio_mig_section_header);
 }
 
 /**
@@ -139,7 +141,8 @@ int vfio_mig_data_size(struct vfio_mig *mig, unsigned long *length)
 			 session->save.unread_later;
 		spin_unlock(&session->lock);
 	}
-	*length = bytes + vfio_mig_framing(bytes);
+	*length = sizeof(struct vfio_mig_stream_header) + bytes +
+		  vfio_mig_framing(bytes) + sizeof(struct vfio_mig_section_end);
 	vfio_mig_unlock(mig);
 
 	return 0;

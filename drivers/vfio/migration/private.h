@@ -245,6 +245,7 @@ void vfio_mig_put(struct vfio_mig *mig);
 int vfio_mig_begin(struct vfio_mig *mig);
 void vfio_mig_set_busy(struct vfio_mig *mig);
 void vfio_mig_clear_busy(struct vfio_mig *mig);
+u64 vfio_mig_framing(u64 bytes);
 int vfio_mig_data_size(struct vfio_mig *mig, unsigned long *length);
 
 /* fsm.c: the state machine */

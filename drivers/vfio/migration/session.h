@@ -141,7 +141,7 @@ struct vfio_mig_turn {
  * @sink: belongs to the worker
  * @header_page: page that the next header goes to. Belongs to the worker
  * @header_used: bytes used of it. Belongs to the worker
- * @started: the stream header is queued. Belongs to the worker
+ * @started: the stream header is queued. Written by the worker, under the lock
  * @stream_id: random. Immutable
  * @sections: sections so far. Belongs to the worker
  * @bytes: their payload. Belongs to the worker

@@ -258,8 +258,8 @@ static int vfio_mig_queue_stream_header(struct vfio_mig_session *session)
 	spin_lock(&session->lock);
 	save->unread_initial += sizeof(*header);
 	vfio_mig_append(save, &chunk);
-	spin_unlock(&session->lock);
 	save->started = true;
+	spin_unlock(&session->lock);
 
 	return 0;
 }
