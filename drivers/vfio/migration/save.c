@@ -334,7 +334,7 @@ void vfio_mig_save_work(struct vfio_mig_session *session)
 	unsigned int turn = 0;
 
 	while (vfio_mig_save_step(session)) {
-		if (READ_ONCE(session->save.queued) >= VFIO_MIG_WAKE_AHEAD)
+		if (data_race(session->save.queued) >= VFIO_MIG_WAKE_AHEAD)
 			vfio_mig_wake(session);
 		if (vfio_mig_session_yield(session, ++turn))
 			break;

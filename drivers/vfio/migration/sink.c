@@ -76,7 +76,8 @@ static struct page *vfio_mig_sink_spare(struct vfio_mig_session *session)
 	struct vfio_mig_save *save = &session->save;
 	struct page *page = NULL;
 
-	if (!READ_ONCE(save->nr_spare))
+	/* Mostly there is none. Who misses one takes a new page. */
+	if (!data_race(save->nr_spare))
 		return NULL;
 	spin_lock(&session->lock);
 	if (!list_empty(&save->spare)) {
