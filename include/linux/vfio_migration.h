@@ -181,8 +181,8 @@ int vfio_mig_device_feature(struct vfio_mig *mig, u32 flags, void __user *arg,
 /*
  * Reset, at any time. vfio_mig_reset() is for drivers that do it themselves: it has
  * reset() called and waits for it. The other two go around a reset by the bus:
- * in between nobody touches the device; reset() is called by the second, or by
- * whoever is in a callback then.
+ * in between no callback begins, and open and close wait; reset() is called by the
+ * second, or by whoever is in a callback then.
  */
 int vfio_mig_reset(struct vfio_mig *mig);
 void vfio_mig_reset_prepare(struct vfio_mig *mig);

@@ -110,6 +110,9 @@ static int vfio_mig_call_arc(struct vfio_mig *mig,
 	int ret;
 
 	lockdep_assert_held(&mig->state_mutex);
+	/* It may have taken long to get here. */
+	if (vfio_mig_aborted(mig))
+		return -ECANCELED;
 	mig->broken = false;
 	ret = mig->ops->arc(mig, mig->state, to);
 	if (mig->broken) {

@@ -181,7 +181,7 @@ static int vfio_mig_drain_begin(struct vfio_mig *mig, u64 id)
 	mig->drain.last_id = id;
 	mig->drain.current_id = id;
 	spin_unlock_irq(&mig->reset_lock);
-	ret = mig->ops->drain(mig, true);
+	ret = vfio_mig_aborted(mig) ? -ECANCELED : mig->ops->drain(mig, true);
 	if (ret)
 		vfio_mig_drain_forget(mig);
 
@@ -193,7 +193,7 @@ static int vfio_mig_drain_begin(struct vfio_mig *mig, u64 id)
  * @mig: device; state_mutex is held
  *
  * Return: the drain's file, or an ERR_PTR(): -EINVAL in another state, -EBUSY if
- * there is a drain, -ENOMEM, -ENFILE, the driver's.
+ * there is a drain, -ECANCELED if a reset comes, -ENOMEM, -ENFILE, the driver's.
  */
 struct file *vfio_mig_drain_start(struct vfio_mig *mig)
 {

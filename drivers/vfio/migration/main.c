@@ -249,7 +249,7 @@ static int vfio_mig_take_config(struct vfio_mig *mig,
 	return 0;
 }
 
-/* Take state_mutex to open or close a device, once the bus does not have it. */
+/* As vfio_mig_begin(), for who cannot fail and may be in no transition. */
 static void vfio_mig_lock_from_bus(struct vfio_mig *mig)
 {
 	for (;;) {
@@ -278,13 +278,15 @@ static void vfio_mig_opt_out(struct vfio_mig *mig)
  * The device is RUNNING from here on.
  *
  * Context: &vfio_device_ops.open_device. Waits for the end of a reset by the bus.
- * Return: 0, or -EINVAL if @config has values out of range.
+ * Return: 0, -EINVAL if @config has values out of range, or -EINTR on a fatal signal.
  */
 int vfio_mig_open(struct vfio_mig *mig, const struct vfio_mig_config *config)
 {
 	int ret;
 
-	vfio_mig_lock_from_bus(mig);
+	ret = vfio_mig_begin(mig);
+	if (ret)
+		return ret;
 	ret = vfio_mig_take_config(mig, config);
 	if (!ret) {
 		vfio_mig_opt_out(mig);

@@ -149,17 +149,27 @@ void vfio_mig_unlock(struct vfio_mig *mig)
  * vfio_mig_reset - VFIO_DEVICE_RESET of a device whose driver resets it itself
  * @mig: device
  *
- * Context: process context, no lock of the core held, not under memory_lock.
+ * Context: process context, no lock of the core held, not under memory_lock. Waits
+ * for the end of a reset by the bus.
  * Return: 0 with the device RUNNING, or -EINTR on a fatal signal: whoever is in
- * a callback then carries the reset out. -ENODEV if the device is not open.
+ * a callback, or the bus, then carries the reset out. -ENODEV if the device is not
+ * open.
  */
 int vfio_mig_reset(struct vfio_mig *mig)
 {
+	bool done;
+
 	if (!vfio_mig_ask_reset(mig))
 		return -ENODEV;
-	if (mutex_lock_killable(&mig->state_mutex))
-		return -EINTR;
-	vfio_mig_unlock(mig);
+	do {
+		if (wait_event_killable(mig->wait, !READ_ONCE(mig->bus_reset)) ||
+		    mutex_lock_killable(&mig->state_mutex))
+			return -EINTR;
+		vfio_mig_run_pending(mig);
+		/* With the lock held, or it might be just under way. */
+		done = !READ_ONCE(mig->reset_pending);
+		vfio_mig_unlock(mig);
+	} while (!done);
 
 	return 0;
 }
@@ -167,8 +177,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_reset);
 
 /**
  * vfio_mig_reset_prepare - a reset by the bus is about to begin
- * @mig: device, open or not; no callback begins until vfio_mig_reset_done(), and
- *	an arc that runs is aborted
+ * @mig: device, open or not; until vfio_mig_reset_done() no callback begins, but
+ *	one that is just being called, and an arc that runs is aborted
  *
  * Context: any, e.g. pci_error_handlers.reset_prepare, under memory_lock.
  */

@@ -222,7 +222,7 @@ static void vfio_mig_save_left(struct vfio_mig *mig,
 			       struct vfio_mig_precopy *left)
 {
 	memset(left, 0, sizeof(*left));
-	if (vfio_mig_precopy(mig->state))
+	if (vfio_mig_precopy(mig->state) && !vfio_mig_aborted(mig))
 		mig->ops->precopy_info(mig, left);
 }
 
@@ -334,6 +334,7 @@ void vfio_mig_save_work(struct vfio_mig_session *session)
 	unsigned int turn = 0;
 
 	while (vfio_mig_save_step(session)) {
+		/* A glance: what it misses is seen a section later. */
 		if (data_race(session->save.queued) >= VFIO_MIG_WAKE_AHEAD)
 			vfio_mig_wake(session);
 		if (vfio_mig_session_yield(session, ++turn))

@@ -187,6 +187,7 @@ static void migt_precopy_info(struct vfio_mig *mig,
 {
 	struct migt_fake *fake = vfio_mig_priv(mig);
 
+	fake->infos++;
 	info->initial = fake->initial;
 	info->dirty = fake->dirty;
 }

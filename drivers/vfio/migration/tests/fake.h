@@ -113,6 +113,7 @@ struct migt_section {
  * @next: section that save() sends next
  * @initial: for precopy_info()
  * @dirty: for precopy_info()
+ * @infos: times that precopy_info() was called
  * @saves: times that save() was called
  * @loaded: sections that load() took since the last reset
  * @nr_loaded: how many, also beyond the room in @loaded
@@ -138,6 +139,7 @@ struct migt_fake {
 	unsigned int next;
 	u64 initial;
 	u64 dirty;
+	unsigned int infos;
 	unsigned int saves;
 	struct migt_section loaded[16];
 	unsigned int nr_loaded;

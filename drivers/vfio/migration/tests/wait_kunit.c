@@ -126,6 +126,55 @@ static void migt_wait_bus_reset(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fake->resets, 1);
 }
 
+static int migt_reset_device(struct migt_fake *fake)
+{
+	return vfio_mig_reset(fake->mig) ?: migt_get(fake);
+}
+
+/* Who asks for another reset meanwhile is not told that it is done before it is. */
+static void migt_wait_bus_and_ioctl(struct kunit *test)
+{
+	struct migt_fake *fake = migt_new(test, MIGT_ALL, NULL);
+	struct migt_thread *thread;
+
+	KUNIT_ASSERT_EQ(test, migt_go_stop(fake), 0);
+	vfio_mig_reset_prepare(fake->mig);
+	thread = migt_start(fake, migt_reset_device);
+	migt_wait_asleep(thread, &fake->mig->wait);
+	KUNIT_EXPECT_EQ(test, vfio_mig_state(fake->mig), VFIO_DEVICE_STATE_STOP);
+	KUNIT_EXPECT_EQ(test, fake->resets, 0);
+	vfio_mig_reset_done(fake->mig);
+	KUNIT_EXPECT_EQ(test, migt_join(thread), VFIO_DEVICE_STATE_RUNNING);
+	KUNIT_EXPECT_EQ(test, fake->resets, 1);
+}
+
+/* The bus may come while an arc is prepared, or in save(): nothing is called then. */
+static int migt_save_prepare(struct migt_fake *fake, struct vfio_mig_sink *sink)
+{
+	unsigned int *infos = fake->priv;
+
+	vfio_mig_reset_prepare(fake->mig);
+	*infos = fake->infos;
+
+	return VFIO_MIG_IDLE;
+}
+
+static void migt_wait_bus_in_save(struct kunit *test)
+{
+	struct migt_fake *fake = migt_new(test, MIGT_ALL, NULL);
+	unsigned int infos = 0;
+
+	fake->priv = &infos;
+	fake->save = migt_save_prepare;
+	KUNIT_ASSERT_EQ(test, migt_go(fake, VFIO_DEVICE_STATE_PRE_COPY), 1);
+	migt_settle();
+	KUNIT_EXPECT_GT(test, infos, 0);
+	KUNIT_EXPECT_EQ(test, fake->infos, infos);
+	KUNIT_EXPECT_EQ(test, fake->saves, 1);
+	vfio_mig_reset_done(fake->mig);
+	KUNIT_EXPECT_EQ(test, migt_state(fake), VFIO_DEVICE_STATE_RUNNING);
+}
+
 static int migt_close_device(struct migt_fake *fake)
 {
 	vfio_mig_close(fake->mig);
@@ -412,6 +461,8 @@ static struct kunit_case migt_wait_cases[] = {
 	KUNIT_CASE(migt_wait_condition),
 	KUNIT_CASE(migt_wait_reset),
 	KUNIT_CASE(migt_wait_bus_reset),
+	KUNIT_CASE(migt_wait_bus_and_ioctl),
+	KUNIT_CASE(migt_wait_bus_in_save),
 	KUNIT_CASE(migt_wait_bus_close),
 	KUNIT_CASE(migt_wait_bus_open),
 	KUNIT_CASE(migt_wait_time),
