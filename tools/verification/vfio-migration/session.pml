@@ -35,7 +35,7 @@ byte nr_setters = 1, nr_sets = 1;	/* callers of SET_STATE, calls of each */
 byte nr_clients = 1, nr_calls = 1;	/* who reads or writes the data fd, calls of each */
 byte nr_resetters = 1;
 byte nr_closes;		/* times that the device is closed; else it stays open */
-bool bus;		/* resets come from the bus, not by ioctl */
+bool bus;		/* the first resetter is the bus, others come by ioctl */
 bool close_fd;		/* the data fd may be closed */
 bool loading;		/* SET goes to RESUMING, else to saving states */
 bool info;		/* clients ask for the bytes left, besides */
@@ -568,7 +568,10 @@ inline driver_arc()
 /* vfio_mig_call_arc() */
 inline call_arc()
 {
-	driver_arc();
+	if
+	:: ABORTED -> arc = ECANCELED
+	:: else -> driver_arc()
+	fi;
 	if
 	:: broken ->
 		broken = false;
@@ -1095,8 +1098,21 @@ inline reset()
 	ask_reset(false, false);
 	if
 	:: asked ->
-		atomic { !state_mutex -> state_mutex = true }
-		unlock();
+		do
+		:: wait_event(MIG, !bus_reset, false, ret);
+			lock();
+			run_pending();
+#ifdef BUG_RESET_TOO_EARLY
+			over = true;
+#else
+			over = !reset_pending;
+#endif
+			unlock();
+			if
+			:: over -> break
+			:: else
+			fi
+		od;
 		assert(state == RUNNING || moved[me])
 	:: else
 	fi
@@ -1117,18 +1133,18 @@ inline reset_by_bus()
 
 proctype resetter(byte me)
 {
-	byte i, was = NONE;
-	bool asked, mine, due;
+	byte i, ret, was = NONE;
+	bool asked, over, mine, due;
 
 	if
-	:: !bus ->
+	:: !bus || me == 1 ->
 		if
 		:: atomic { !closing -> ioctls++ }
 			reset();
 			ioctls--
 		:: gone
 		fi
-	:: bus -> reset_by_bus()
+	:: bus && me == 0 -> reset_by_bus()
 	fi;
 	resetters--
 }
@@ -1505,6 +1521,7 @@ proctype judge()
 	assert(!reset_pending && !bus_reset && open == (nr_closes == 0));
 	assert(open || current == NONE);
 	assert(!open || nr_resetters == 0 || state == RUNNING || moved[0]);
+	assert(!open || nr_resetters < 2 || state == RUNNING || moved[1]);
 	for (s : 0 .. MAX_SESSIONS - 1) {
 		assert(!S[s].waiting && !S[s].served && !S[s].working && !S[s].copying);
 		/* Only the fd and the device keep a session, and nothing its memory. */
@@ -1539,6 +1556,7 @@ proctype judge()
 #define RESET_WRITES	15
 #define BUS_CLOSES	16
 #define LOAD_KICKS	17
+#define BUS_AND_IOCTL	18
 
 init {
 	byte i;
@@ -1553,6 +1571,7 @@ init {
 		:: TRY(RESET_WRITES) -> loading = true
 		:: TRY(LOAD_KICKS) -> loading = true; slow = true; nr_resetters = 0; nr_sets = 2
 		:: TRY(BUS_CLOSES) -> bus = true; nr_closes = 2; nr_clients = 0
+		:: TRY(BUS_AND_IOCTL) -> bus = true; nr_resetters = 2; nr_clients = 0
 		:: TRY(CUT_LOADS) ->
 			loading = true; nr_resetters = 0; nr_sets = 2; signals = true; nr_closes = 1
 		:: TRY(FAULTS) -> nr_resetters = 0; nr_sets = 2; faults = 2
