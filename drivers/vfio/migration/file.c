@@ -294,6 +294,7 @@ static void vfio_mig_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "vfio-mig-state:\t%s\n",
 		   vfio_mig_ended(session) ? "ended" :
 		   session->saving ? "saving" : "resuming");
+	seq_printf(m, "vfio-mig-bytes:\t%llu\n", counts.bytes);
 	seq_printf(m, "vfio-mig-window:\t%zu\n", session->window);
 	seq_printf(m, "vfio-mig-queued:\t%zu\n", counts.queued);
 	seq_printf(m, "vfio-mig-held:\t%lu\n", counts.held);

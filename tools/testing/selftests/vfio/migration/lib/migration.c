@@ -218,6 +218,11 @@ u64 vfm_session_holds(int fd)
 	return fdinfo(fd, "vfio-mig-held:");
 }
 
+u64 vfm_session_bytes(int fd)
+{
+	return fdinfo(fd, "vfio-mig-bytes:");
+}
+
 int vfm_session_error(int fd)
 {
 	return fdinfo(fd, "vfio-mig-error:");

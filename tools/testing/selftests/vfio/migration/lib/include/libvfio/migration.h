@@ -170,6 +170,8 @@ void vfm_nonblock(int fd, bool on);
 size_t vfm_fionread(int fd);
 /* Bytes of kernel memory that the session says it holds. */
 u64 vfm_session_holds(int fd);
+/* Bytes of the stream that it has made or taken, by its own account. */
+u64 vfm_session_bytes(int fd);
 /* Errno that waits behind what is queued, 0 if none. */
 int vfm_session_error(int fd);
 
