@@ -41,6 +41,8 @@ FIXTURE_SETUP(life)
 FIXTURE_TEARDOWN(life)
 {
 	vfm_count("fail_nth_points", self->points);
+	if (!self->dev)
+		return;
 	if (self->fd >= 0)
 		close(self->fd);
 	vfm_destroy(self->dev);
@@ -88,6 +90,7 @@ static void check_opened(LIFE *self, int ret)
 TEST_F_TIMEOUT(life, open, 600)
 {
 	sweep(self, "open", closed, open_device, check_opened);
+	ASSERT_LT(0, self->points);
 }
 
 static void in_session(LIFE *self)
@@ -111,6 +114,7 @@ static void check_closed(LIFE *self, int ret)
 	vfm_assert_state(self->dev, VFM_RUNNING);
 }
 
+/* Which asks for no memory today. */
 TEST_F_TIMEOUT(life, close, 600)
 {
 	sweep(self, "close", in_session, close_device, check_closed);
@@ -156,6 +160,7 @@ TEST_F_TIMEOUT(life, create, 600)
 	vfm_failnth_spare("vfio_create_group");
 	sweep(self, "create", absent, create_device, check_created);
 	vfm_failnth_spare(NULL);
+	ASSERT_LT(0, self->points);
 	absent(self);
 }
 
@@ -178,6 +183,7 @@ static void check_removed(LIFE *self, int ret)
 TEST_F_TIMEOUT(life, remove, 600)
 {
 	sweep(self, "remove", present, remove_device, check_removed);
+	ASSERT_LT(0, self->points);
 }
 
 TEST_HARNESS_MAIN

@@ -180,6 +180,7 @@ TEST_F(reset_sweep, within_transfers)
 	reset_within(self, self->to, "load_stall MEMORY 1 1 0", ENODEV);
 	/* The last write waits for the verdict; its bytes were taken. */
 	reset_within(self, self->to, "load_stall REGS 1 1 0", 0);
+	ASSERT_EQ(ARRAY_SIZE(sections) + 2, self->points);
 }
 
 TEST_HARNESS_MAIN
