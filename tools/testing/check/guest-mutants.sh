@@ -34,7 +34,7 @@ mutant()
 
 	# A test may load them anew.
 	export VM_MODULES=$1/modules
-	load "$1/modules" || { echo "noticed: does not load"; return; }
+	load "$1/modules" || { echo "does not load"; return; }
 	while read -ra words; do
 		n=$((n + 1))
 		rc=0

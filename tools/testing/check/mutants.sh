@@ -101,11 +101,14 @@ worker()
 		for name in "${left[@]}"; do
 			[ -e "$1/$name/verdict" ] && continue
 			cp "$1/console.log" "$1/$name/"
-			if [ -e "$1/$name/started" ]; then
-				echo "noticed: the machine died with it"
-			else
-				echo "no machine, status $rc"
-			fi > "$1/$name/verdict"
+			if [ -e "$1/$name/started" ] &&
+			   grep -qaE "$VM_SPLAT" "$1/$name/console.log"; then
+				echo "noticed: the machine died with it" \
+					> "$1/$name/verdict"
+			elif [ -e "$1/$name/again" ]; then
+				echo "no machine, status $rc" > "$1/$name/verdict"
+			fi
+			: > "$1/$name/again"
 			break
 		done
 	done
