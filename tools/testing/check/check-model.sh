@@ -195,7 +195,7 @@ judge_traces()
 }
 
 tools/testing/vm/deps.sh || exit 1
-rm -rf "$out"
+rm -rf "$out" build/reliability/check-model.json
 mkdir -p "$out"
 
 echo "TAP version 13"

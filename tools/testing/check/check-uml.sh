@@ -12,7 +12,7 @@ out=$TOP/build/check-uml
 EXPECTED_SKIPS=${EXPECTED_SKIPS:-$SELFTESTS/expected-skips.uml}
 
 tools/testing/vm/deps.sh || exit 1
-rm -rf "$out"
+rm -rf "$out" build/reliability/check-uml.json
 mkdir -p "$out"
 
 echo "TAP version 13"
@@ -27,7 +27,8 @@ start_selftests
 wait
 collect runner
 collect_selftests
-"$CHECK_DIR/reliability.sh" check-uml "$out"
+"$CHECK_DIR/reliability.sh" check-uml "$out" ||
+	result not counts
 
 echo "1..$NUMBER"
 totals

@@ -187,6 +187,7 @@ counting()
 	printf '1..2\nok 1 a\nnot ok 2 b\n' | count 1 '1 1 0' &&
 	printf '1..2\nok 1 a # SKIP why\nok 2 b\n' | count 0 '1 0 1' &&
 	printf '1..0 # SKIP nothing here\n' | count 4 '0 0 1' &&
+	printf '1..0\n' | count 0 '0 1 0' &&
 	printf '1..3\nok 1 a\nok 2 b\n' | count 0 '2 1 0' &&
 	printf '1..1\nok 1 a\n' | count 1 '1 1 0' &&
 	printf '1..1\nok 1 a\n' | count 125 '1 1 0' &&

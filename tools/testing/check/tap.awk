@@ -18,6 +18,8 @@ function put(kind, name, reason)
 	if (plan == 0 && /SKIP/) {
 		sub(/.*SKIP */, "")
 		put("skip", "all", $0)
+	} else if (plan == 0) {
+		put("not", "plan", "no tests, exit status " rc)
 	}
 }
 

@@ -95,9 +95,9 @@ rc=$?
 
 if [ -w $leaks ]; then
 	sleep 1
-	echo scan > $leaks
+	echo scan > $leaks || finish 125
 	sleep 5
-	echo scan > $leaks
+	echo scan > $leaks || finish 125
 	cat $leaks
 fi
 finish $rc

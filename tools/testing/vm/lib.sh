@@ -17,6 +17,7 @@ VM_CACHE=${VFIO_MIGRATION_CACHE:-$HOME/.cache/vfio-migration}
 # Nothing that goes on after one of these may be believed.
 VM_SPLAT='WARNING:|BUG:|Oops|Kernel panic|possible recursive locking'
 VM_SPLAT+='|suspicious RCU|INFO: task|rcu.*detected stall|kmemleak: [0-9]+ new'
+VM_SPLAT+='|kmemleak: (Cannot allocate|Kernel memory leak detector disabled)'
 VM_SPLAT+='|UBSAN:|possible (circular|irq lock inversion)|inconsistent lock'
 VM_SPLAT+='|INFO: (lockdep|trying to register)|unreferenced object'
 VM_SPLAT+='|general protection|Unable to handle|page allocation failure'
