@@ -278,6 +278,7 @@ void stream_begin(struct stream *s);
 void stream_stop_copy(struct stream *s);
 void stream_got(struct migration *m, struct stream *s, size_t bytes);
 void stream_paused(struct migration *m, struct stream *s);
+void stream_waits(struct migration *m, struct stream *s);
 void stream_check(struct migration *m, struct stream *s);
 bool stream_converged(const struct stream *s, const struct options *opt);
 bool streams_converged(struct migration *m);

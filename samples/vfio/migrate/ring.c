@@ -212,6 +212,8 @@ static void tick(struct migration *m)
 
 		if (s->iterates && s->mode == STREAM_IDLE && !s->reading)
 			stream_check(m, s);
+		else if (s->mode == STREAM_ITERATE && s->reading)
+			stream_waits(m, s);
 	}
 	report_progress(m);
 }

@@ -106,6 +106,22 @@ void stream_paused(struct migration *m, struct stream *s)
 		s->mode = STREAM_IDLE;
 }
 
+/*
+ * A read is under way, and may be for ever: where io_uring has to poll, nothing tells
+ * the temporary end, and what the source had announced is only an estimate. The read
+ * stays, for what comes next. The first round ends with nothing left, no sooner.
+ */
+void stream_waits(struct migration *m, struct stream *s)
+{
+	uint64_t rest = UINT64_MAX;
+
+	precopy_rest(s->from, &rest);
+	if (rest > (s->rounds ? m->opt->threshold : 0))
+		return;
+	s->rounds++;
+	stream_check(m, s);
+}
+
 bool stream_converged(const struct stream *s, const struct options *opt)
 {
 	return !s->iterates || s->below || s->rounds >= opt->max_rounds;
