@@ -261,25 +261,41 @@ static long nudge(void *arg)
 	return 0;
 }
 
-/* Waits until nobody has it open. */
-static long take_away(void *arg)
-{
-	struct vfm_device *dev = arg;
+/* A device is removed, or unbound: then it stays, without a driver. */
+struct leaving {
+	struct vfm_device *dev;
+	bool removed;
+	int fd;
+};
 
-	return __vfm_remove(dev);
+/*
+ * Out of the way: who found it in place of a data fd would wait for this write, and it
+ * waits until nobody has the device open.
+ */
+static void open_exit(struct leaving *l)
+{
+	char path[256];
+	int fd;
+
+	snprintf_assert(path, sizeof(path), l->removed ?
+			"/sys/bus/mdev/devices/%s/remove" :
+			"/sys/bus/mdev/drivers/migsim/unbind", l->dev->uuid);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	VFIO_ASSERT_GE(fd, 0, "%s", path);
+	l->fd = fcntl(fd, F_DUPFD_CLOEXEC, FAR_FD);
+	VFIO_ASSERT_GE(l->fd, 0);
+	close(fd);
 }
 
-/* The same, but the device stays, without a driver. */
-static long unbind(void *arg)
+static long leave(void *arg)
 {
-	struct vfm_device *dev = arg;
-	int fd, ret;
+	struct leaving *l = arg;
+	const char *text = l->removed ? "1" : l->dev->uuid;
 
-	fd = open("/sys/bus/mdev/drivers/migsim/unbind", O_WRONLY | O_CLOEXEC);
-	VFIO_ASSERT_GE(fd, 0);
-	ret = write(fd, dev->uuid, strlen(dev->uuid)) < 0 ? -errno : 0;
-	close(fd);
-	return ret;
+	if (write(l->fd, text, strlen(text)) < 0)
+		return -errno;
+	l->dev->created = !l->removed;
+	return 0;
 }
 
 static void receive(int socket)
@@ -365,18 +381,20 @@ static void close_pipes(struct actor *actor)
  * First with the devices, while one of them is taken away, which waits for the end of
  * that; then without any.
  */
-static void run_threads(RACE *self, long (*away)(void *))
+static void run_threads(RACE *self, bool removed)
 {
+	struct leaving way = { .dev = self->dev[0], .removed = removed };
 	struct nudger nudger = { .race = self };
 	struct actor actor[NR_THREADS], late[NR_THREADS];
 	struct vfm_thread thread[NR_THREADS], nudging, leaving;
 	atomic_bool gone = false;
 	unsigned int i;
 
+	open_exit(&way);
 	vfm_thread_start(&nudging, nudge, &nudger);
 	start_actors(self, actor, thread, &gone);
 	usleep(vfm_random_below(&self->rng, 5000));
-	vfm_thread_start(&leaving, away, self->dev[0]);
+	vfm_thread_start(&leaving, leave, &way);
 	join_actors(thread);
 	atomic_store(&nudger.stop, true);
 	vfm_thread_join(&nudging);
@@ -387,6 +405,7 @@ static void run_threads(RACE *self, long (*away)(void *))
 		vfm_close(self->dev[i]);
 	join_actors(thread);
 	VFIO_ASSERT_EQ(vfm_thread_join(&leaving), 0);
+	close(way.fd);
 	close_pipes(actor);
 	close_pipes(late);
 }
@@ -408,7 +427,6 @@ static void check_works(RACE *self, const char *type)
 
 static void run_round(RACE *self, const char *type)
 {
-	long (*away)(void *) = vfm_random_below(&self->rng, 2) ? unbind : take_away;
 	unsigned int i;
 
 	for (i = 0; i < NR_FDS; i++)
@@ -416,7 +434,7 @@ static void run_round(RACE *self, const char *type)
 	start_process(self);
 	for (i = 0; i < NR_DEVS; i++)
 		self->dev[i] = device(type);
-	run_threads(self, away);
+	run_threads(self, vfm_random_below(&self->rng, 2));
 	for (i = 0; i < NR_FDS; i++)
 		keep(self, i, -1);
 	end_process(self);
