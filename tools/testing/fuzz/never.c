@@ -13,6 +13,7 @@ void name(void)								\
 }
 
 NEVER(vfio_mig_withdraw)
+NEVER(vfio_mig_framing)
 NEVER(vfio_mig_precopy)
 NEVER(vfio_mig_save_init)
 NEVER(vfio_mig_save_purge)

@@ -25,6 +25,8 @@ void shim_spin_lock(spinlock_t *lock);
 void shim_spin_unlock(spinlock_t *lock);
 #define spin_lock		shim_spin_lock
 #define spin_unlock		shim_spin_unlock
+#define spin_lock_irq		shim_spin_lock
+#define spin_unlock_irq		shim_spin_unlock
 #define spin_lock_irqsave(lock, flags) do {				\
 	(flags) = 1;							\
 	shim_spin_lock(lock);						\
@@ -77,6 +79,9 @@ bool shim_sleep(wait_queue_head_t *wait);
 	(wait).sleepers--;						\
 	__ret;								\
 })
+
+/* Nobody kills the one thread. */
+#define wait_event_killable	wait_event_interruptible
 
 #define cond_resched()		shim_might_sleep(__func__)
 void shim_might_sleep(const char *who);
