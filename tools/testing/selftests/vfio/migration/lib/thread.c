@@ -54,21 +54,63 @@ void vfm_thread_start(struct vfm_thread *t, long (*fn)(void *arg), void *arg)
 	VFIO_ASSERT_EQ(pthread_create(&t->thread, NULL, vfm_thread_main, t), 0);
 }
 
-static bool vfm_thread_asleep(int tid)
+static FILE *vfm_thread_file(int tid, const char *name)
 {
-	char path[64], text[512], *state;
-	FILE *file;
-	size_t n;
+	char path[64];
 
-	snprintf_assert(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	file = fopen(path, "r");
+	snprintf_assert(path, sizeof(path), "/proc/self/task/%d/%s", tid, name);
+	return fopen(path, "r");
+}
+
+/* Outside of a system call, as in a page fault: not all kernels tell. */
+static bool vfm_thread_outside(int tid)
+{
+	FILE *file = vfm_thread_file(tid, "syscall");
+	int nr = 0;
+	bool told;
+
 	if (!file)
 		return false;
-	n = fread(text, 1, sizeof(text) - 1, file);
+	told = fscanf(file, "%d", &nr) == 1;
 	fclose(file);
-	text[n] = 0;
-	state = strrchr(text, ')');
-	return state && (state[2] == 'S' || state[2] == 'D');
+	return !told || nr < 0;
+}
+
+/* How often @tid has gone to sleep, or -1 if it is not asleep now. */
+static long vfm_thread_sleeps(int tid)
+{
+	FILE *file = vfm_thread_file(tid, "status");
+	long sleeps = -1, n;
+	bool asleep = false;
+	char line[128];
+	char state;
+
+	if (!file)
+		return -1;
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "State: %c", &state) == 1)
+			asleep = state == 'S' || state == 'D';
+		if (sscanf(line, "voluntary_ctxt_switches: %ld", &n) == 1)
+			sleeps = n;
+	}
+	fclose(file);
+	return asleep ? sleeps : -1;
+}
+
+/* In one and the same sleep: a thread also sleeps for a moment to get a page. */
+static bool vfm_thread_asleep(int tid)
+{
+	long sleeps = vfm_thread_sleeps(tid);
+	int i;
+
+	if (vfm_thread_outside(tid))
+		return false;
+	for (i = 0; i < 5 && sleeps >= 0; i++) {
+		usleep(500);
+		if (vfm_thread_sleeps(tid) != sleeps)
+			return false;
+	}
+	return sleeps >= 0;
 }
 
 bool vfm_thread_blocked(struct vfm_thread *t)
