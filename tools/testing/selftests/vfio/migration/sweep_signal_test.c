@@ -80,7 +80,7 @@ static void disturb(FIXTURE_DATA(signal_sweep) *self, long (*fn)(void *))
 	vfm_thread_start(&self->thread, fn, self);
 	/* Every other one may come at any time, in the middle of a copy, too. */
 	while (n & 1 ? !atomic_load(&self->thread.done) :
-	       vfm_thread_blocked(&self->thread)) {
+	       vfm_thread_asleep(&self->thread)) {
 		vfm_thread_signal(&self->thread);
 		VFIO_ASSERT_FALSE(vfm_expired(&deadline), "no end in sight");
 		usleep(++n % 16 ? 1000 : 3 * LATENCY_US);

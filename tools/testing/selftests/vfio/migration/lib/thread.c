@@ -98,7 +98,7 @@ static long vfm_thread_sleeps(int tid)
 }
 
 /* In one and the same sleep: a thread also sleeps for a moment to get a page. */
-static bool vfm_thread_asleep(int tid)
+static bool vfm_thread_stuck(int tid)
 {
 	long sleeps = vfm_thread_sleeps(tid);
 	int i;
@@ -113,10 +113,17 @@ static bool vfm_thread_asleep(int tid)
 	return sleeps >= 0;
 }
 
+bool vfm_thread_asleep(struct vfm_thread *t)
+{
+	VFM_WAIT(atomic_load(&t->tid));
+	VFM_WAIT(atomic_load(&t->done) || vfm_thread_sleeps(t->tid) >= 0);
+	return !atomic_load(&t->done);
+}
+
 bool vfm_thread_blocked(struct vfm_thread *t)
 {
 	VFM_WAIT(atomic_load(&t->tid));
-	VFM_WAIT(atomic_load(&t->done) || vfm_thread_asleep(t->tid));
+	VFM_WAIT(atomic_load(&t->done) || vfm_thread_stuck(t->tid));
 	return !atomic_load(&t->done);
 }
 

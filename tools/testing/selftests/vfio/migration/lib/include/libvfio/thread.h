@@ -39,7 +39,9 @@ struct vfm_thread {
 };
 
 void vfm_thread_start(struct vfm_thread *t, long (*fn)(void *arg), void *arg);
-/* Until it sleeps in the kernel; false if it has returned instead. */
+/* Until it sleeps, be it for a moment; false if it has returned instead. */
+bool vfm_thread_asleep(struct vfm_thread *t);
+/* Until it sleeps in a call, and goes on doing so; false as above. */
 bool vfm_thread_blocked(struct vfm_thread *t);
 /* Its return value; a thread that does not end by the deadline is a failure. */
 long vfm_thread_join(struct vfm_thread *t);
