@@ -122,8 +122,9 @@
  * that opened it.
  *
  * /proc/PID/fdinfo of a data fd tells, in lines "vfio-mig-NAME:\t": state (saving,
- * resuming, ended), window and held (bytes of it in use), queued (bytes that a read
- * would give, or that are not loaded yet), error (errno that sticks, or 0).
+ * resuming, ended), bytes (of the stream, produced or accepted so far), window and
+ * held (bytes of it in use), queued (bytes that a read would give, or that are not
+ * loaded yet), error (errno that sticks, or 0).
  *
  * The stream
  * ----------
