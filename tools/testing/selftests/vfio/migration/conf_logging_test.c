@@ -28,8 +28,10 @@ FIXTURE_SETUP(conf)
 			  VFIO_DEVICE_FEATURE_DMA_LOGGING_START;
 
 	VFM_TARGET_GET(self->dev, &variant->claims);
-	if (__vfm_feature(self->dev->fd, probe, NULL, 0))
+	if (__vfm_feature(self->dev->fd, probe, NULL, 0)) {
+		vfm_target_put(self->dev);
 		SKIP(return, "the device does not claim DMA logging");
+	}
 }
 
 FIXTURE_TEARDOWN(conf)
