@@ -207,8 +207,7 @@ collect_selftests()
 	for machine in "$out"/selftests/machine*.failed; do
 		[ -e "$machine" ] || continue
 		n=$(basename "${machine##*/machine}" .failed)
-		tail -n 30 "$out/selftests/console$n.log" | tr -d '\r' |
-			sed 's/^/# /'
+		vm_account "$out/selftests/console$n.log" | sed 's/^/# /'
 		result not "selftests:machine$n" \
 			"$(cat "$machine"), see $out/selftests/console$n.log"
 	done

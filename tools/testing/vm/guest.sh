@@ -20,7 +20,10 @@ finish()
 	echo "$VM_TOKEN $1" > "$JOB/status"
 	sync
 	echo o > /proc/sysrq-trigger
-	sleep 60
+	# Process 1 may not end, however long that takes.
+	while :; do
+		sleep 60
+	done
 }
 
 mounts()
@@ -75,29 +78,37 @@ modules()
 	done
 }
 
-mounts
-: > "$JOB/began"
-exec > "$JOB/stdout" 2>&1 < /dev/null
-if ! modules; then
-	echo "guest: loading the modules failed"
-	finish 125
-fi
+# All of it is read before any of it runs: the shell would go back to the file, which
+# is the host's, after each command.
+main()
+{
+	local leaks=/sys/kernel/debug/kmemleak rc
 
-cd "$VM_CWD" || finish 125
-# What has leaked up to here is not the command's.
-leaks=/sys/kernel/debug/kmemleak
-if [ -w $leaks ]; then
-	echo scan > $leaks
-	echo clear > $leaks
-fi
-bash -c "$(cat "$JOB/command")"
-rc=$?
+	mounts
+	: > "$JOB/began"
+	exec > "$JOB/stdout" 2>&1 < /dev/null
+	if ! modules; then
+		echo "guest: loading the modules failed"
+		finish 125
+	fi
 
-if [ -w $leaks ]; then
-	sleep 1
-	echo scan > $leaks || finish 125
-	sleep 5
-	echo scan > $leaks || finish 125
-	cat $leaks
-fi
-finish $rc
+	cd "$VM_CWD" || finish 125
+	# What has leaked up to here is not the command's.
+	if [ -w $leaks ]; then
+		echo scan > $leaks
+		echo clear > $leaks
+	fi
+	bash -c "$(cat "$JOB/command")"
+	rc=$?
+
+	if [ -w $leaks ]; then
+		sleep 1
+		echo scan > $leaks || finish 125
+		sleep 5
+		echo scan > $leaks || finish 125
+		cat $leaks
+	fi
+	finish $rc
+}
+
+main

@@ -108,6 +108,15 @@ vm_job()
 	printf '%q ' "${VM_COMMAND[@]}" > "$VM_JOB/command"
 }
 
+# vm_account CONSOLE: its last lines, or, with a splat, those from the first one on
+vm_account()
+{
+	{
+		grep -aE -m1 -B5 -A"${VM_TAIL:-60}" "$VM_SPLAT" "$1" ||
+			tail -n "${VM_TAIL:-60}" "$1"
+	} | tr -d '\r'
+}
+
 # vm_verdict STATUS: STATUS is that of timeout(1) around the machine
 vm_verdict()
 {
@@ -127,17 +136,13 @@ vm_verdict()
 	if [ -n "$why" ] && [ -z "$VM_QUIET" ]; then
 		{
 			echo "--- $VM_KIND: $why. From the console:"
-			# From the first splat on, or the end without one.
-			grep -aE -m1 -B5 -A"${VM_TAIL:-60}" "$VM_SPLAT" \
-				"$VM_JOB/console" ||
-				tail -n "${VM_TAIL:-60}" "$VM_JOB/console"
+			vm_account "$VM_JOB/console"
 			if [ -s "$VM_JOB/dmesg" ]; then
 				echo "--- from the kernel log:"
-				grep -aE -m1 -A"${VM_TAIL:-60}" "$VM_SPLAT" \
-					"$VM_JOB/dmesg"
+				vm_account "$VM_JOB/dmesg"
 			fi
 			echo "---"
-		} | tr -d '\r' >&2
+		} >&2
 	fi
 	cp "$VM_JOB/console" "$VM_OUT/${VM_CONSOLE:=console.log}" 2>/dev/null
 	[ ! -s "$VM_JOB/dmesg" ] ||
