@@ -35,6 +35,7 @@ mapfile -t kernel < <(files '\.[ch]$' drivers include samples/vfio-mdev \
 	tools/testing/bench/kernel)
 mapfile -t compat < <(cd compat && find include -name '*.h')
 mutants=(tools/testing/check/mutants/*.patch)
+mapfile -t pages < <(files '\.rst$' .)
 mapfile -t scripts < <(files '\.sh$|^\.ci/run$' .)
 
 # The kernel's own names may be camels.
@@ -151,6 +152,13 @@ apply_can_fail()
 	fails apply "$work/stale.patch"
 }
 
+rst() { tools/testing/check/rst.py "$@"; }
+
+rst_can_fail()
+{
+	fails rst "$meta/table.rst" && fails rst "$meta/title.rst"
+}
+
 n=0 failed=0
 # check NAME COMMAND...: an ordinary check
 check()
@@ -196,13 +204,14 @@ counting()
 }
 
 echo "TAP version 13"
-echo "1..16"
+echo "1..18"
 check checkpatch_can_fail fails checkpatch $meta/style.c
 check kernel_doc_can_fail fails kdoc $meta/kdoc.c
 check sparse_can_fail fails build_meta sparse C=2
 check w1_can_fail fails build_meta warning W=1
 check good_builds_pass build_meta warning W=
 check shellcheck_can_fail fails shellcheck $meta/shell.sh
+check rst_can_fail rst_can_fail
 check graphs_can_fail graphs_can_fail
 check counting counting
 check mutants_can_fail apply_can_fail "${mutants[0]}"
@@ -210,6 +219,7 @@ check spdx spdx
 check checkpatch checkpatch_all
 check kernel_doc kdoc_all
 check shellcheck shellcheck "${scripts[@]}"
+check rst rst "${pages[@]}"
 check mutants apply "${mutants[@]}"
 check graphs graphs "$fsm.txt" "$fsm.dot"
 check build_w1_sparse build_all

@@ -13,7 +13,7 @@ packages=(
 	# machines
 	qemu-system-x86 seabios
 	# checking
-	perl sparse shellcheck jq bsdextrautils mdevctl spin
+	perl sparse shellcheck jq bsdextrautils mdevctl spin python3-docutils
 	# fuzzing
 	clang-14 libclang-rt-14-dev
 )
