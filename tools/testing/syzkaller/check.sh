@@ -64,12 +64,13 @@ check()
 }
 
 echo "TAP version 13"
-echo "1..7"
+echo "1..8"
 check same same "$text" "$const"
 check size_can_fail wrong 's/stop_copy_length\tint64/stop_copy_length\tint32/'
 check field_can_fail wrong '/^\tnr_steps/d'
 check name_can_fail wrong 's/^\tinitial_bytes/\tinitial/'
 check value_can_fail wrong_const
+check magic_can_fail wrong '/^define VFIO_MIG_STREAM_MAGIC_LE/s/0xa/0xb/'
 check undefined_can_fail wrong 's/feature_migx_path\]\]/feature_migx_way]]/'
 check unused_can_fail wrong '/^ioctl\$VFIO_MIGX_DRAIN/d'
 exit $failed

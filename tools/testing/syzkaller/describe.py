@@ -83,8 +83,6 @@ class Description:
             return size * int(args[1]), align
         if head == 'string':
             return int(args[1]) if len(args) > 1 else None, 1
-        if head == 'stringnoz':
-            return len(args[0][1:-1].encode().decode('unicode_escape')), 1
         if head in self.resources:
             return self.resources[head], self.resources[head]
         if head in params:
@@ -192,7 +190,8 @@ def asserts(d):
 def main():
     d = Description(open(sys.argv[1]).read())
     d.check_names()
-    print('#include <stddef.h>\n#include <stdio.h>\n#include <sys/ioctl.h>')
+    print('#include <stddef.h>\n#include <stdio.h>\n#include <string.h>')
+    print('#include <sys/ioctl.h>')
     print('#include <sys/syscall.h>\n#include <fcntl.h>')
     for path in d.includes:
         if not path.startswith('uapi/asm') and 'fcntl' not in path:
@@ -201,6 +200,10 @@ def main():
         print(f'#define {name} ({value})')
     print('\n'.join(asserts(d)))
     print('int main(void)\n{')
+    # Strings of syzkaller have no escapes, so the magic is a number there.
+    print('\tunsigned long long magic = VFIO_MIG_STREAM_MAGIC_LE;')
+    print('\tif (memcmp(&magic, VFIO_MIG_STREAM_MAGIC, sizeof(magic)))')
+    print('\t\treturn 1;')
     for name in d.constants():
         print(f'\tprintf("%s = %llu\\n", "{name}", (unsigned long long)({name}));')
     for name in sorted({call.split('$')[0] for call, *_ in d.calls}):
