@@ -49,6 +49,7 @@ help:
 	@echo '  check-fuzz    the parser of streams under libFuzzer, and the descriptions'
 	@echo '                for syzkaller; ROUNDS=N does N times as much'
 	@echo '  check-mtty    judge mainline'\''s mtty: its known defects, and nothing else'
+	@echo '  reliability   what they have tried in all, and whether that is enough'
 	@echo '  conformance   judge a device of this machine, as root and without a VM:'
 	@echo '                DEVICE= PCI address, mdev uuid or /dev/vfio/devices/vfioN,'
 	@echo '                DESTRUCTIVE=1 adds tests that may break it and the machine'
@@ -153,6 +154,10 @@ check-qemu:
 .PHONY: check-fuzz
 check-fuzz:
 	@$(CHECK)/check-fuzz.sh
+
+.PHONY: reliability
+reliability:
+	@$(CHECK)/reliable.sh
 
 .PHONY: check-mtty
 check-mtty:
