@@ -336,7 +336,7 @@ static const struct file_operations vfio_mig_fops_no_poll = {
  */
 struct file *vfio_mig_file(struct vfio_mig_session *session)
 {
-	const struct file_operations *fops = session->mig->config.no_poll ?
+	const struct file_operations *fops = session->config.no_poll ?
 		&vfio_mig_fops_no_poll : &vfio_mig_fops;
 	struct file *file;
 

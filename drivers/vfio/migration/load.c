@@ -230,7 +230,7 @@ static int vfio_mig_load_driver(struct vfio_mig_session *session,
 	int ret;
 
 	/* It is optional, or it would have been refused. */
-	if (type >= session->mig->config.nr_types)
+	if (type >= session->config.nr_types)
 		return VFIO_MIG_MORE;
 	ret = vfio_mig_load_call(session, section);
 	if (ret < 0 && ret != -EAGAIN && !vfio_mig_ended(session))

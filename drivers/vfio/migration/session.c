@@ -63,6 +63,7 @@ static struct vfio_mig_session *vfio_mig_session_alloc(struct vfio_mig *mig,
 	vfio_mig_get(mig);
 	session->mig = mig;
 	session->saving = saving;
+	session->config = mig->config;
 	session->window = mig->config.window;
 	session->nowait = !mig->config.no_nowait;
 	session->memcg = get_mem_cgroup_from_mm(current->mm);

@@ -286,6 +286,8 @@ enum {
  * @ref: see "Lifetimes" at the top of private.h
  * @mig: the device. Immutable
  * @saving: direction. Immutable
+ * @config: of the opening that it belongs to: when it is over, the device may be
+ *	open anew, with another one. Immutable
  * @window: bytes of payload that it may hold. Immutable
  * @nowait: non-blocking attempts are honoured. Immutable
  * @memcg: pays for its memory. Immutable
@@ -313,6 +315,7 @@ struct vfio_mig_session {
 	struct kref ref;
 	struct vfio_mig *mig;
 	bool saving;
+	struct vfio_mig_config config;
 	bool nowait;
 	size_t window;
 	struct mem_cgroup *memcg;

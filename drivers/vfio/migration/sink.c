@@ -254,7 +254,7 @@ static int vfio_mig_queue_stream_header(struct vfio_mig_session *session)
 	header = vfio_mig_header_space(session, &chunk, sizeof(*header));
 	if (!header)
 		return -ENOMEM;
-	vfio_mig_fill_stream_header(header, &session->mig->config,
+	vfio_mig_fill_stream_header(header, &session->config,
 				    save->stream_id);
 	spin_lock(&session->lock);
 	save->unread_initial += sizeof(*header);

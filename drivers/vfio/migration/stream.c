@@ -91,7 +91,7 @@ void vfio_mig_fill_section_header(struct vfio_mig_section_header *header)
 static int vfio_mig_check_device(struct vfio_mig_session *session,
 				 const struct vfio_mig_stream_header *header)
 {
-	const struct vfio_mig_config *config = &session->mig->config;
+	const struct vfio_mig_config *config = &session->config;
 	u32 version = le32_to_cpu(header->device_version);
 
 	if (memcmp(header->id, config->id, sizeof(header->id)))
@@ -145,7 +145,7 @@ int vfio_mig_check_stream_header(struct vfio_mig_session *session,
 static bool vfio_mig_known_type(const struct vfio_mig_session *session, u32 type)
 {
 	return type == VFIO_MIG_SECTION_END ||
-	       type < session->mig->config.nr_types;
+	       type < session->config.nr_types;
 }
 
 static int vfio_mig_check_section_kind(struct vfio_mig_session *session,
