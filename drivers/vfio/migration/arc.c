@@ -317,7 +317,9 @@ static int vfio_mig_walk_outcome(struct vfio_mig_walk *walk, int ret)
 {
 	if (!vfio_mig_overtaken(walk))
 		return ret;
-	walk->reason.text[0] = 0;
+	walk->reason = (struct vfio_mig_reason) {
+		.offset = VFIO_MIGX_NO_OFFSET,
+	};
 
 	return -ECANCELED;
 }
