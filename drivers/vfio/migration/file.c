@@ -273,8 +273,10 @@ static int vfio_mig_release_file(struct inode *inode, struct file *file)
 {
 	struct vfio_mig_session *session = file->private_data;
 
-	if (!test_bit(VFIO_MIG_DELIVERED, &session->flags))
+	if (!test_bit(VFIO_MIG_DELIVERED, &session->flags)) {
+		set_bit(VFIO_MIG_UNSEEN, &session->flags);
 		vfio_mig_withdraw(session);
+	}
 	vfio_mig_session_trace(session, VFIO_MIG_TRACE_CLOSED);
 	if (session->saving) {
 		vfio_mig_session_end(session);

@@ -403,8 +403,7 @@ static int vfio_mig_load_verdict(struct vfio_mig_session *session)
 /* Nobody got the fd, so nothing came that would have to be judged. */
 static bool vfio_mig_load_untouched(const struct vfio_mig_session *session)
 {
-	return !test_bit(VFIO_MIG_DELIVERED, &session->flags) &&
-	       session->mig->unwinding;
+	return test_bit(VFIO_MIG_UNSEEN, &session->flags);
 }
 
 /**

@@ -275,6 +275,8 @@ enum {
 	VFIO_MIG_KICKED,
 	/* Some process got the fd. */
 	VFIO_MIG_DELIVERED,
+	/* Nobody got it, and the file is gone. */
+	VFIO_MIG_UNSEEN,
 	/* The first pass began again, and the client was not told yet. */
 	VFIO_MIG_REINIT,
 	/* The first pass began again at some time. */

@@ -211,6 +211,25 @@ TEST_F(emfile, way_back_fails)
 	check_works(self->dev, &self->stream, VFM_STOP_COPY);
 }
 
+/* Not a byte came, so there is nothing to refuse when it is left later. */
+TEST_F(emfile, way_back_from_resuming_fails)
+{
+	u64 hash;
+
+	VFM_REQUIRE_FAULTS(self->dev);
+	vfm_set_state_nofd(self->dev, VFM_STOP);
+	hash = vfm_state_hash(self->dev);
+	vfm_fault_arc(self->dev, "arc_fail", VFM_RESUMING, VFM_STOP, 1, 1,
+		      EXDEV);
+	ASSERT_EQ(-EMFILE, set_state_emfile(self->dev, &self->limit,
+					    VFM_RESUMING));
+	vfm_assert_state(self->dev, VFM_RESUMING);
+	vfm_fault_clear(self->dev);
+	vfm_set_state_nofd(self->dev, VFM_STOP);
+	ASSERT_EQ(hash, vfm_state_hash(self->dev));
+	check_works(self->dev, &self->stream, VFM_RESUMING);
+}
+
 static long thread_efault(void *dev)
 {
 	return set_state_efault(dev, VFM_STOP_COPY);
