@@ -362,6 +362,40 @@ void vfio_mig_session_trace(struct vfio_mig_session *session,
 }
 
 /**
+ * vfio_mig_session_outcome - what a read or write would do now
+ * @session: session
+ *
+ * Context: process context, no lock of the session held.
+ * Return: as vfio_mig_save_ready() or vfio_mig_load_ready().
+ */
+int vfio_mig_session_outcome(struct vfio_mig_session *session)
+{
+	int outcome;
+
+	spin_lock(&session->lock);
+	outcome = session->saving ? vfio_mig_save_ready(session) :
+				    vfio_mig_load_ready(session);
+	spin_unlock(&session->lock);
+
+	return outcome;
+}
+
+/*
+ * io_uring takes the key for what poll would tell, and tries again: in vain, if
+ * there is nothing to be had, and after some times in vain not by itself any more.
+ * A read is also over at the temporary end, which poll does not tell of.
+ * Return: what pollers are woken for; without any, those that sleep in a call are.
+ */
+static __poll_t vfio_mig_wake_key(struct vfio_mig_session *session)
+{
+	/* No key at all would be any, and nobody polls for this one. */
+	if (vfio_mig_session_outcome(session) == -EAGAIN)
+		return EPOLLMSG;
+
+	return session->saving ? EPOLLIN | EPOLLRDNORM : EPOLLOUT | EPOLLWRNORM;
+}
+
+/**
  * vfio_mig_wake - wake readers or writers and pollers
  * @session: session
  *
@@ -370,11 +404,9 @@ void vfio_mig_session_trace(struct vfio_mig_session *session,
  */
 void vfio_mig_wake(struct vfio_mig_session *session)
 {
-	__poll_t key = session->saving ? EPOLLIN | EPOLLRDNORM :
-					 EPOLLOUT | EPOLLWRNORM;
-
 	if (wq_has_sleeper(&session->wait))
-		__wake_up(&session->wait, TASK_NORMAL, 0, poll_to_key(key));
+		__wake_up(&session->wait, TASK_NORMAL, 0,
+			  poll_to_key(vfio_mig_wake_key(session)));
 }
 
 /* Return: whether there is anything but to wait; then *result is set. */

@@ -404,6 +404,7 @@ int vfio_mig_slot_take(struct vfio_mig_session *session,
 		       int (*ready)(struct vfio_mig_session *session),
 		       bool nowait);
 void vfio_mig_slot_release(struct vfio_mig_session *session);
+int vfio_mig_session_outcome(struct vfio_mig_session *session);
 void vfio_mig_wake(struct vfio_mig_session *session);
 void vfio_mig_session_count(struct vfio_mig_session *session,
 			    struct vfio_mig_session_counts *counts);

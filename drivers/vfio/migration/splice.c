@@ -22,19 +22,6 @@
 
 #include "session.h"
 
-/* What a read or write would do now. */
-static int vfio_mig_splice_outcome(struct vfio_mig_session *session)
-{
-	int outcome;
-
-	spin_lock(&session->lock);
-	outcome = session->saving ? vfio_mig_save_ready(session) :
-				    vfio_mig_load_ready(session);
-	spin_unlock(&session->lock);
-
-	return outcome;
-}
-
 /*
  * Hints, without the pipe's mutex, which who acts on them takes. They err towards
  * another look.
@@ -61,7 +48,7 @@ static bool vfio_mig_pipe_empty(const struct pipe_inode_info *pipe)
 static bool vfio_mig_can_fill(struct vfio_mig_session *session,
 			      struct pipe_inode_info *pipe)
 {
-	int outcome = vfio_mig_splice_outcome(session);
+	int outcome = vfio_mig_session_outcome(session);
 
 	if (!READ_ONCE(pipe->readers))
 		return true;
@@ -72,7 +59,7 @@ static bool vfio_mig_can_fill(struct vfio_mig_session *session,
 static bool vfio_mig_can_empty(struct vfio_mig_session *session,
 			       struct pipe_inode_info *pipe)
 {
-	int outcome = vfio_mig_splice_outcome(session);
+	int outcome = vfio_mig_session_outcome(session);
 
 	if (outcome <= 0 && outcome != -EAGAIN)
 		return true;
@@ -191,7 +178,7 @@ static ssize_t vfio_mig_empty_pipe(struct pipe_inode_info *pipe,
 	};
 	ssize_t ret;
 
-	ret = vfio_mig_splice_outcome(file->private_data);
+	ret = vfio_mig_session_outcome(file->private_data);
 	if (ret < 0 && ret != -EAGAIN)
 		return ret;
 	pipe_lock(pipe);

@@ -359,6 +359,41 @@ TEST_F(uring, without_nowait_and_poll)
 }
 
 /* One request, and what it then says. */
+/*
+ * A device that waits is called each time that something happens to it, and has
+ * nothing to give: nobody is told that there is something to be read.
+ */
+TEST_F(uring, woken_for_nothing)
+{
+	struct setup setup = { .nr = 1, .size = 4096 * 64, .nowait = true, .poll = true };
+	struct io_uring_cqe *cqe;
+	struct io_uring_sqe *sqe;
+	struct vfm_device *dev;
+	u64 i;
+	int fd;
+
+	make_devices(self, setup);
+	dev = self->slot[0].dev;
+	vfm_close(dev);
+	vfm_attr_set(dev, "bandwidth", 1);
+	vfm_open(dev);
+	fd = vfm_set_state(dev, VFM_PRE_COPY);
+	self->slot[0].fd = fd;
+	/* What was made before the device had to wait. */
+	ASSERT_LT(0, vfm_read(fd, self->buffers, CHUNK));
+	sqe = io_uring_get_sqe(&self->ring);
+	io_uring_prep_poll_add(sqe, fd, POLLIN);
+	ASSERT_EQ(1, io_uring_submit(&self->ring));
+	for (i = 0; i < 1000; i++)
+		vfm_bar_write(dev, MIGSIM_BAR_MEM, 0, &i, sizeof(i));
+	ASSERT_EQ(-EAGAIN, io_uring_peek_cqe(&self->ring, &cqe));
+	ASSERT_EQ(0, vfm_poll(fd, POLLIN, 0));
+	vfm_reset(dev);
+	cqe = wait_cqe(&self->ring);
+	ASSERT_TRUE(cqe->res & POLLERR);
+	io_uring_cqe_seen(&self->ring, cqe);
+}
+
 static int read_one(FIXTURE_DATA(uring) *self, int fd, int rwf, size_t len)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&self->ring);
