@@ -139,10 +139,7 @@ static __poll_t vfio_mig_poll(struct file *file, poll_table *wait)
 	return mask;
 }
 
-/*
- * From the driver's counts, of payload to come, to bytes of the stream. With what the
- * format will add, as initial_bytes is not to grow before anything is read.
- */
+/* From the driver's counts, of payload to come, to bytes of the stream. */
 static void vfio_mig_count_stream(struct vfio_mig_session *session,
 				  struct vfio_mig_precopy *info)
 {
@@ -156,17 +153,48 @@ static void vfio_mig_count_stream(struct vfio_mig_session *session,
 	spin_unlock(&session->lock);
 }
 
+/*
+ * Nothing new comes to a first pass, but the sections are only known when they are
+ * made: more headers than was thought count as what came later.
+ */
+static void vfio_mig_tell_initial(struct vfio_mig_session *session,
+				  struct vfio_mig_precopy *info)
+{
+	u64 told = session->save.told_initial;
+
+	if (info->initial > told) {
+		info->dirty += info->initial - told;
+		info->initial = told;
+	}
+	session->save.told_initial = info->initial;
+}
+
+/*
+ * The news and what it is about are of one moment, since the driver changes both
+ * under one lock. Return: whether the client is to know of a new first pass.
+ */
+static bool vfio_mig_ask_precopy(struct vfio_mig_session *session,
+				 struct vfio_mig_precopy *info)
+{
+	struct vfio_mig *mig = session->mig;
+	bool knows = vfio_mig_info_v2(mig), reinit = false;
+
+	do {
+		reinit |= knows && test_and_clear_bit(VFIO_MIG_REINIT,
+						      &session->flags);
+		memset(info, 0, sizeof(*info));
+		mig->ops->precopy_info(mig, info);
+	} while (knows && test_bit(VFIO_MIG_REINIT, &session->flags));
+
+	return reinit;
+}
+
 /* state_mutex is held. Return: flags to report. */
 static u32 vfio_mig_count_precopy(struct vfio_mig_session *session,
 				  struct vfio_mig_precopy *info)
 {
-	struct vfio_mig *mig = session->mig;
-	bool reinit;
+	bool reinit = vfio_mig_ask_precopy(session, info);
 
-	/* First the news, then what it is about: it may come once more. */
-	reinit = vfio_mig_info_v2(mig) &&
-		 test_and_clear_bit(VFIO_MIG_REINIT, &session->flags);
-	mig->ops->precopy_info(mig, info);
 	/* If the driver's kick is still on its way, be the first. */
 	if (info->initial || info->dirty)
 		set_bit(VFIO_MIG_KICKED, &session->flags);
@@ -177,6 +205,7 @@ static u32 vfio_mig_count_precopy(struct vfio_mig_session *session,
 		vfio_mig_save_reinit(session);
 	}
 	vfio_mig_count_stream(session, info);
+	vfio_mig_tell_initial(session, info);
 
 	return reinit ? VFIO_PRECOPY_INFO_REINIT : 0;
 }

@@ -37,6 +37,7 @@ int vfio_mig_save_init(struct vfio_mig_session *session)
 	save->sink.max = min_t(size_t, VFIO_MIG_SECTION_MAX,
 			       round_down(session->window / 4, PAGE_SIZE));
 	save->stream_id = get_random_u64();
+	save->told_initial = U64_MAX;
 
 	return 0;
 }
@@ -448,6 +449,7 @@ void vfio_mig_save_reinit(struct vfio_mig_session *session)
 
 	spin_lock(&session->lock);
 	save->reinits++;
+	save->told_initial = U64_MAX;
 	save->initial_until = save->tail;
 	save->unread_initial += save->unread_later;
 	save->unread_later = 0;

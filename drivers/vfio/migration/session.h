@@ -126,6 +126,8 @@ struct vfio_mig_turn {
  * @unread_initial: bytes of the first pass that the driver has produced and the
  *	reader has not read; under the session's lock
  * @unread_later: bytes produced later, likewise; under the session's lock
+ * @told_initial: bytes of the first pass that the client was last told of; under
+ *	state_mutex
  * @idle: the driver has nothing now; under the session's lock
  * @stop_copy: the device has stopped; under the session's lock
  * @done: the end section is queued; under the session's lock
@@ -158,6 +160,7 @@ struct vfio_mig_save {
 	unsigned long nr_spare;
 	u64 unread_initial;
 	u64 unread_later;
+	u64 told_initial;
 	bool idle;
 	bool stop_copy;
 	bool done;

@@ -86,6 +86,36 @@ TEST_F(accounting, precopy_info)
 	close(fd);
 }
 
+/* Whatever the first sections turn out to be, nothing is added to the first pass. */
+TEST_F(accounting, initial_only_falls)
+{
+	static const char * const rules[] = {
+		"save_stall CONFIG 1 1 0", "save_stall MEMORY 1 1 0",
+	};
+	struct vfio_precopy_info info;
+	u64 last = UINT64_MAX;
+	size_t i;
+	int fd;
+
+	if (!vfm_supports(self->dev, VFM_PRE_COPY))
+		return;
+	VFM_REQUIRE_FAULTS(self->dev);
+	for (i = 0; i < ARRAY_SIZE(rules); i++)
+		ASSERT_EQ(0, __vfm_fault_write(self->dev, rules[i]));
+	fd = vfm_enter(self->dev, VFM_PRE_COPY);
+	for (i = 0; i < ARRAY_SIZE(rules); i++) {
+		VFM_WAIT(vfm_rule_fired(self->dev, rules[i]));
+		VFM_WAIT(!i || vfm_fionread(fd));
+		info = (struct vfio_precopy_info) { .flags = 0 };
+		ASSERT_EQ(0, __vfm_precopy_info(fd, &info));
+		ASSERT_LT(VFM_SMALL_STATE, info.initial_bytes);
+		ASSERT_GE(last, info.initial_bytes);
+		last = info.initial_bytes;
+		vfm_fault_release(self->dev);
+	}
+	close(fd);
+}
+
 TEST_F(accounting, precopy_info_elsewhere)
 {
 	struct vfio_precopy_info info = { 0 };
