@@ -42,15 +42,22 @@ int vfio_mig_save_ready(struct vfio_mig_session *session)
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_mig_save_ready);
 
-/* Return: chunks at the ring's head that are the caller's until it consumes. */
-static unsigned int vfio_mig_claim(struct vfio_mig_session *session)
+/*
+ * No more than is wanted: what nobody is at work on may be withdrawn.
+ * Return: chunks at the ring's head that are the caller's until it consumes.
+ */
+static unsigned int vfio_mig_claim(struct vfio_mig_session *session,
+				   size_t wanted)
 {
 	struct vfio_mig_save *save = &session->save;
-	unsigned int claimed = 0;
+	unsigned int claimed = 0, most = 0;
+	size_t bytes = 0;
 
 	spin_lock(&session->lock);
 	if (!vfio_mig_ended(session))
-		claimed = min(save->tail - save->head, VFIO_MIG_CLAIM);
+		most = min(save->tail - save->head, VFIO_MIG_CLAIM);
+	while (claimed < most && bytes < wanted)
+		bytes += vfio_mig_chunk_at(save, save->head + claimed++)->length;
 	save->claimed = claimed;
 	spin_unlock(&session->lock);
 
@@ -163,7 +170,7 @@ ssize_t vfio_mig_save_read(struct vfio_mig_session *session,
 	size_t n;
 
 	while (iov_iter_count(to) && !fault) {
-		claimed = vfio_mig_claim(session);
+		claimed = vfio_mig_claim(session, iov_iter_count(to));
 		if (!claimed)
 			return done ?: vfio_mig_claimed_none(session);
 		n = vfio_mig_copy_chunks(session, claimed, to, &fault);
@@ -236,7 +243,7 @@ ssize_t vfio_mig_save_splice(struct vfio_mig_session *session,
 	size_t n;
 
 	while (done < len && !err) {
-		claimed = vfio_mig_claim(session);
+		claimed = vfio_mig_claim(session, len - done);
 		if (!claimed)
 			return done ?: vfio_mig_claimed_none(session);
 		n = vfio_mig_splice_chunks(session, claimed, pipe, len - done,

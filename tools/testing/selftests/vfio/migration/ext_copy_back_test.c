@@ -436,6 +436,71 @@ TEST_F(back, reader_in_the_end)
 	vfm_uffd_exit(&uffd);
 }
 
+/* A reader sleeps in the copy of what comes before it: the end can be withdrawn. */
+TEST_F(back, reader_before_the_end)
+{
+	struct vfm_thread reader;
+	struct vfm_uffd uffd;
+	struct vfm_io io;
+	char page[4096];
+
+	VFM_REQUIRE_UFFD(&uffd);
+	io = (struct vfm_io) {
+		.fd = from_precopy(self),
+		.buf = uffd.page,
+		.len = REGS_LENGTH,
+	};
+	wait_end(io.fd, REST_LENGTH);
+	vfm_thread_start(&reader, vfm_thread_read, &io);
+	vfm_uffd_wait(&uffd);
+	vfm_set_state_nofd(self->src, self->to);
+	memset(page, 0, sizeof(page));
+	vfm_uffd_release(&uffd, page);
+	ASSERT_EQ(REGS_LENGTH, vfm_thread_join(&reader));
+	vfm_buf_append(&self->got, uffd.page, REGS_LENGTH);
+	scribble(self, 4);
+	vfm_set_state_nofd(self->src, VFM_STOP_COPY);
+	check_stream(self, io.fd);
+	vfm_uffd_exit(&uffd);
+}
+
+static u64 stream_id(const struct vfm_buf *stream)
+{
+	const struct vfio_mig_stream_header *header = (void *)stream->data;
+
+	return header->stream_id;
+}
+
+/* The stream that was loaded is the only one of its id: it cannot become another. */
+TEST_F(back, no_other_under_its_id)
+{
+	u64 id;
+	int fd;
+
+	vfm_save(self->src, &self->got, NULL);
+	id = stream_id(&self->got);
+	vfm_close(self->dst);
+	vfm_open(self->dst);
+	vfm_restore(self->dst, &self->got, NULL);
+	fd = vfm_set_state(self->dst, VFM_STOP_COPY);
+	ASSERT_EQ(0, __vfm_allow_copy_back(self->dst));
+	vfm_set_state_err(self->dst, self->to, ENODATA);
+	vfm_assert_state(self->dst, VFM_STOP_COPY);
+	self->got.len = 0;
+	vfm_drain(fd, &self->got, NULL);
+	ASSERT_EQ(id, stream_id(&self->got));
+	close(fd);
+
+	vfm_set_state_nofd(self->dst, VFM_STOP);
+	fd = vfm_set_state(self->dst, VFM_STOP_COPY);
+	vfm_set_state_nofd(self->dst, self->to);
+	vfm_set_state_nofd(self->dst, VFM_STOP_COPY);
+	self->got.len = 0;
+	vfm_drain(fd, &self->got, NULL);
+	ASSERT_NE(id, stream_id(&self->got));
+	close(fd);
+}
+
 /* Reads without end, over temporary ends, to the last one. */
 static long read_on(void *arg)
 {
