@@ -388,14 +388,21 @@ static struct page *vfio_mig_save_pop_end(struct vfio_mig_session *session)
  * to be called: save() says again that it is done.
  *
  * Rule: A11.
- * Return: 0, or -ENODATA if a reader got some of it.
+ * Return: 0, or -ENODATA if a reader got some of it, or if the stream is one that
+ * was loaded before, byte by byte (B10).
  */
 int vfio_mig_save_withdraw_end(struct vfio_mig_session *session)
 {
+	struct vfio_mig *mig = session->mig;
 	struct vfio_mig_save *save = &session->save;
 	struct page *page = NULL;
 	bool given;
 
+	lockdep_assert_held(&mig->state_mutex);
+	/* Begun before the client opted in: what follows would not be that stream. */
+	if (mig->is_loaded && save->stream_id == mig->loaded_id)
+		return vfio_mig_fail(mig, -ENODATA,
+				     "it is the stream that was loaded");
 	spin_lock(&session->lock);
 	given = save->end_given ||
 		(save->done && save->tail - save->head <= save->claimed);
@@ -407,7 +414,7 @@ int vfio_mig_save_withdraw_end(struct vfio_mig_session *session)
 	if (page)
 		put_page(page);
 
-	return given ? vfio_mig_fail(session->mig, -ENODATA,
+	return given ? vfio_mig_fail(mig, -ENODATA,
 				     "the end of the stream was read") : 0;
 }
 

@@ -94,8 +94,8 @@ struct vfio_mig_session *vfio_mig_session_open(struct vfio_mig *mig,
 		ret = vfio_mig_save_init(session);
 		if (ret)
 			goto err_put;
-		/* The same state gives the same bytes. */
-		if (mig->is_loaded)
+		/* The same state gives the same bytes, if it is to stay the same. */
+		if (mig->is_loaded && !READ_ONCE(mig->copy_back))
 			session->save.stream_id = mig->loaded_id;
 	} else {
 		vfio_mig_load_init(session);
@@ -399,8 +399,8 @@ static __poll_t vfio_mig_wake_key(struct vfio_mig_session *session)
  * vfio_mig_wake - wake readers or writers and pollers
  * @session: session
  *
- * Context: any, with no lock of the session held. They look at the session under
- * its lock, so the caller changed it under that lock before.
+ * Context: process context, no lock of the session held. They look at the session
+ * under its lock, so the caller changed it under that lock before.
  */
 void vfio_mig_wake(struct vfio_mig_session *session)
 {

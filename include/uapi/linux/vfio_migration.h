@@ -59,6 +59,7 @@
  *  EMFILE,	no fd could be given to the caller; the device is in the state in
  *  EFAULT	which it was. EFAULT of a transition that returns no fd: it was
  *		made, only the answer could not be written
+ *  ENFILE	no file is left in the system; as EMFILE
  *  ENOMEM	no memory, or not in the caller's memory cgroup
  *  others	the data was refused (RESUMING -> STOP; see "Errors of the data"),
  *		or the driver's own
@@ -243,7 +244,9 @@ struct vfio_device_feature_migx_drain {
  * STOP_COPY -> PRE_COPY_P2P -> PRE_COPY stays among the saving states and so in the
  * session; sections sent before stay valid, later ones supersede them. Only while
  * nothing of the end section was given to a reader, else the SET fails with ENODATA
- * and changes nothing.
+ * and changes nothing. So it does if the state that is being saved is one that was
+ * loaded, and has not run since, unless this was called before: the stream is the
+ * one that was loaded, then, and cannot become another.
  */
 #define VFIO_DEVICE_FEATURE_MIGX_COPY_BACK	0xf002
 
