@@ -84,9 +84,9 @@ struct vfio_mig_precopy {
  *	then goes to ERROR, which only a reset leaves (A5).
  *	May sleep for the hardware in vfio_mig_wait_event() and vfio_mig_wait_us(),
  *	which a reset and a signal end.
- *	RESUMING -> STOP comes after the whole stream was loaded and checked. If no
- *	load() came before it, the session was withdrawn unused: the device must be
- *	what it was before STOP -> RESUMING.
+ *	RESUMING -> STOP comes after the whole stream was loaded and checked, or, if
+ *	vfio_mig_loaded() says no, after the session was withdrawn unused: the device
+ *	must be what it was before STOP -> RESUMING then.
  * @save: produce the next section of the stream, or part of the work for it.
  *	Called in the saving states with room for one section. Returns
  *	&enum vfio_mig_progress or one of -EINVAL, -EIO, -ENOMEM, which the reader
@@ -208,10 +208,12 @@ void vfio_mig_drained(struct vfio_mig *mig);
 void vfio_mig_reinit(struct vfio_mig *mig);
 
 /*
- * In arcs. A reset or the last close wants the arc to end: leave with -ECANCELED.
+ * In arcs. In RESUMING -> STOP, whether a stream came that is to be the device's
+ * state. A reset or the last close wants the arc to end: leave with -ECANCELED.
  * The other two give @err back, for "return vfio_mig_fail(...)": the reason, for
  * people; and that the device cannot be brought into a valid state again.
  */
+bool vfio_mig_loaded(struct vfio_mig *mig);
 bool vfio_mig_aborted(struct vfio_mig *mig);
 __printf(3, 4)
 int vfio_mig_fail(struct vfio_mig *mig, int err, const char *fmt, ...);

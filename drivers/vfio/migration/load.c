@@ -10,7 +10,6 @@
  * judges it. What is in the hands of a writer at that moment was not accepted.
  */
 #include <linux/mm.h>
-#include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -405,6 +404,31 @@ static bool vfio_mig_load_untouched(const struct vfio_mig_session *session)
 {
 	return test_bit(VFIO_MIG_UNSEEN, &session->flags);
 }
+
+/**
+ * vfio_mig_loaded - is there a new state to take over
+ * @mig: device
+ *
+ * Context: in the arc RESUMING -> STOP.
+ * Return: true if a whole stream came, though perhaps without a section for the
+ * driver. False if nobody got the data fd: the device has to be what it was before
+ * STOP -> RESUMING.
+ */
+bool vfio_mig_loaded(struct vfio_mig *mig)
+{
+	struct vfio_mig_session *session = mig->session;
+	bool loaded;
+
+	lockdep_assert_held(&mig->state_mutex);
+	if (!session || session->saving)
+		return false;
+	spin_lock(&session->lock);
+	loaded = session->load.complete;
+	spin_unlock(&session->lock);
+
+	return loaded;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_loaded);
 
 /**
  * vfio_mig_load_finish - the core's part of RESUMING -> STOP

@@ -142,7 +142,7 @@ static void migsim_move(struct migsim_dev *sim,
 /* RESUMING -> STOP: is what was loaded a device's state. */
 static int migsim_load_verdict(struct migsim_dev *sim)
 {
-	if (!sim->stream.loading || sim->stream.finished)
+	if (!vfio_mig_loaded(sim->mig) || sim->stream.finished)
 		return 0;
 
 	return vfio_mig_broken(sim->mig, -EINVAL,
@@ -505,7 +505,6 @@ static int migsim_load(struct vfio_mig *mig, struct vfio_mig_source *source)
 	ret = migsim_fault_load(sim, vfio_mig_source_type(source));
 	if (ret)
 		return ret;
-	sim->stream.loading = true;
 	migsim_spend(sim, vfio_mig_source_left(source));
 	switch (vfio_mig_source_type(source)) {
 	case MIGSIM_SECTION_CONFIG:

@@ -316,7 +316,6 @@ enum migsim_section {
  * @released: releases when it began
  * @spoil: fault rules of the section that is being saved
  * @finished: likewise the last one, and no other since
- * @loading: any section was loaded
  * @cursor: where the search for dirty pages goes on
  * @ready: saving and loading wait until then
  *
@@ -328,7 +327,6 @@ struct migsim_stream {
 	unsigned long released;
 	enum migsim_spoil spoil;
 	bool finished;
-	bool loading;
 	unsigned long cursor;
 	ktime_t ready;
 };

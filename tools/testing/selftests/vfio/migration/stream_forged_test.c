@@ -111,6 +111,26 @@ TEST_F(forged, driver_refuses)
 	}
 }
 
+/* Complete, and still no state: the driver gets nothing, and has to notice. */
+TEST_F(forged, nothing_in_it)
+{
+	struct vfm_trial *t = &self->t;
+	struct vfio_mig_section_header *h;
+	struct vfio_mig_section_end *end;
+
+	vfm_trial_cut(t, t->parsed.section[0].offset);
+	vfm_trial_append(t, t->parsed.nr - 1);
+	h = (void *)(t->bad.data + t->parsed.section[0].offset);
+	end = (void *)(h + 1);
+	h->sequence = 0;
+	end->sections = 0;
+	end->bytes = 0;
+	h->payload_sum = htole64(vfm_xxh64(end, sizeof(*end)));
+	vfm_section_seal(h);
+	ASSERT_EQ(-EINVAL, __vfm_restore(t->dev, t->bad.data, t->bad.len, NULL));
+	vfm_assert_state(t->dev, VFM_ERROR);
+}
+
 /* Sections without payload are not for nothing: the window counts them (B6). */
 TEST_F(forged, empty_sections)
 {
