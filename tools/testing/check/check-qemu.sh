@@ -19,7 +19,7 @@ limit=$([ "$flavour" = kasan ] && echo 2400 || echo 900)
 # build KERNEL FOLDER: the modules for it
 build()
 {
-	quiet_step "modules-$1" make modules W=1 KDIR="$2" \
+	quiet_step "modules-$1" make modules W=1 KDIR="$2" CFLAGS_KCSAN= \
 		MODULES="$out/modules-$1" FARM="$TOP/build/farm/check-qemu-$1"
 }
 

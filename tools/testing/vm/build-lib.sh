@@ -9,6 +9,7 @@
 #	configs		files whose options have to be in its configuration
 #	built		folder to take if it is there, may be empty
 #	minutes		that it takes
+#	flags		more arguments for its make
 # and the functions configure and install, which run in the source and get
 # MAKE... as their arguments.
 
@@ -64,7 +65,7 @@ newest_source()
 # What is printed is for the log.
 compile()
 {
-	local make=(make "ARCH=$arch" "O=$build")
+	local make=(make "ARCH=$arch" "O=$build" "${flags[@]}")
 
 	cd "$cache/src/$name" || return
 	rm -rf "$build/image" "$build/image.tmp"

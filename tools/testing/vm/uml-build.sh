@@ -5,7 +5,7 @@
 # the build folder, the kernel is "linux" in it.
 # shellcheck disable=SC2034 # for build-lib.sh
 
-kind=uml arch=um configs=(uml.config) minutes=five built=${UML:-}
+kind=uml arch=um configs=(uml.config) minutes=five built=${UML:-} flags=()
 # shellcheck source=tools/testing/vm/build-lib.sh
 . "$(dirname "$0")/build-lib.sh"
 
