@@ -4,9 +4,10 @@
 # make check-mutants: prove that the tests notice planted defects.
 # mutants.sh [PATCH...], default mutants/*.patch.
 #
-# A mutant is a patch to the core whose head names what has to notice it:
+# A mutant is a patch whose head names what has to notice it:
 #
 #	Defect: what is wrong now, in a few words
+#	Kernel: uml or debian; uml if not said, which is quick
 #	Test: PROGRAM [OPTIONS]
 #
 # with as many Test lines as it takes; one that fails, a panic and a hang all
@@ -16,16 +17,19 @@
 . "$(dirname "$0")/lib.sh"
 cd "$TOP" || exit 1
 out=$TOP/build/mutants
-src=$out/src
 limit=${MUTANT_TIMEOUT:-45}
-workers=2
+kinds=(uml debian) workers=2
 
 tools/testing/vm/deps.sh || exit 1
 rm -rf "$out"
-mkdir -p "$src"
+mkdir -p "$out"
 [ $# -gt 0 ] || set -- "$CHECK_DIR"/mutants/*.patch
 
-kdir=${KDIR:-$(tools/testing/vm/kernel.sh headers)} || exit 1
+UML=$(tools/testing/vm/uml-build.sh) || exit 1
+headers=$(tools/testing/vm/kernel.sh headers) || exit 1
+export UML
+declare -A kdir=([uml]=$UML [debian]=$headers) arch=([uml]=um [debian]=x86_64)
+declare -A run=([uml]=tools/testing/vm/uml.sh [debian]=tools/testing/vm/run.sh)
 
 bail()
 {
@@ -35,51 +39,76 @@ bail()
 	exit 1
 }
 
-# build NAME: in one tree, so that only what a mutant touches is compiled
-# anew, into the folder of the worker whose turn it is.
-declare -A dir
+# build KIND NAME: in one tree for each kind, so that only what a mutant touches is
+# compiled anew, into the folder of the worker whose turn it is.
+declare -A dir count
 names=()
 build()
 {
-	local place=$out/worker$((${#names[@]} % workers))/$1
+	local kind=$1 n=${count[$1]:-0}
+	local place=$out/$kind$((n % workers))/$2
 
 	mkdir -p "$place"
-	make do-modules LINKED= KDIR="$kdir" FARM="$src" \
-		MODULES="$place/modules" > "$out/$1.log" 2>&1 || return 1
-	names+=("$1")
-	dir[$1]=$place
+	make do-modules LINKED= KDIR="${kdir[$kind]}" ARCH="${arch[$kind]}" \
+		FARM="$out/src-$kind" MODULES="$place/modules" \
+		> "$out/$2.log" 2>&1 || return 1
+	count[$kind]=$((n + 1))
+	names+=("$2")
+	dir[$2]=$place
+}
+
+sources=(Kbuild Kconfig compat include drivers samples)
+
+# plant KIND NAME PATCH: build it, and leave the tree as it was
+plant()
+{
+	local src=$out/src-$1
+
+	if ! patch -d "$src" -p1 -N -F0 --no-backup-if-mismatch < "$3" > "$out/$2.log" 2>&1; then
+		result not "mutant:$2" "does not apply"
+		sed 's/^/# /' "$out/$2.log"
+		cp -r "${sources[@]}" "$src/"
+		return
+	fi
+	if build "$1" "$2"; then
+		cp "$out/$2.tests" "${dir[$2]}/tests"
+		cat "$out/$2.tests" >> "$out/$1.tests"
+	else
+		result not "mutant:$2" "does not build, see $out/$2.log"
+	fi
+	patch -d "$src" -p1 -R -F0 --no-backup-if-mismatch < "$3" > /dev/null
 }
 
 echo "TAP version 13"
-cp -r Kbuild Kconfig compat include drivers samples "$src/"
-build 00-none || bail "$out/00-none.log" mutants:modules
 make programs > "$out/programs.log" 2>&1 || bail "$out/programs.log" mutants:programs
+for kind in "${kinds[@]}"; do
+	mkdir "$out/src-$kind"
+	cp -r "${sources[@]}" "$out/src-$kind/"
+	build "$kind" "00-$kind" || bail "$out/00-$kind.log" "mutants:modules-$kind"
+	: > "$out/$kind.tests"
+done
 
 for patch; do
 	name=$(basename "$patch" .patch)
 	patch=$(realpath "$patch")
+	kind=$(sed -n 's/^Kernel: *//p' "$patch")
+	kind=${kind:-uml}
 	sed -n 's/^Test: *//p' "$patch" > "$out/$name.tests"
-	cat "$out/$name.tests" >> "$out/all.tests"
 	if ! [ -s "$out/$name.tests" ]; then
 		result not "mutant:$name" "has no Test line"
-	elif ! patch -d "$src" -p1 -N -F0 --no-backup-if-mismatch \
-			< "$patch" > "$out/$name.log" 2>&1; then
-		result not "mutant:$name" "does not apply"
-		sed 's/^/# /' "$out/$name.log"
-		cp -r drivers include samples "$src/"
+	elif [ -z "${kdir[$kind]:-}" ]; then
+		result not "mutant:$name" "is for kernel $kind, which is none"
 	else
-		if build "$name"; then
-			cp "$out/$name.tests" "${dir[$name]}/tests"
-		else
-			result not "mutant:$name" "does not build, see $out/$name.log"
-		fi
-		patch -d "$src" -p1 -R -F0 --no-backup-if-mismatch \
-			< "$patch" > /dev/null
+		plant "$kind" "$name" "$patch"
 	fi
 done
-sort -u "$out/all.tests" > "${dir[00-none]}/tests"
+for kind in "${kinds[@]}"; do
+	sort -u "$out/$kind.tests" > "${dir[00-$kind]}/tests"
+	# Without a mutant of its own it is not needed.
+	[ -s "${dir[00-$kind]}/tests" ] || rm -r "${dir[00-$kind]}"
+done
 
-# worker FOLDER: in as few boots as it takes. A mutant that ends the machine is
+# worker KIND FOLDER: in as few boots as it takes. A mutant that ends the machine is
 # noticed; the others go on in a new one.
 worker()
 {
@@ -87,47 +116,49 @@ worker()
 
 	while :; do
 		left=()
-		for name in "$1"/*/; do
+		for name in "$2"/*/; do
 			name=$(basename "$name")
-			[ -e "$1/$name/verdict" ] || left+=("$name")
+			[ ! -d "$2/$name" ] || [ -e "$2/$name/verdict" ] || left+=("$name")
 		done
 		[ ${#left[@]} -gt 0 ] || return 0
 		rc=0
-		"$RUN" -q -n -t $((60 + (limit * 3 + 60) * ${#left[@]})) -o "$1" -- \
+		"${run[$1]}" -q -n -t $((60 + (limit * 3 + 60) * ${#left[@]})) -o "$2" -- \
 			"$CHECK_DIR/guest-mutants.sh" "$BIN" "$limit" \
-			"${left[@]}" > "$1/log" 2>&1 || rc=$?
+			"${left[@]}" > "$2/log" 2>&1 || rc=$?
 		# It may have ended by itself, to go on with a clean machine.
 		[ $rc -ne 0 ] || continue
 		for name in "${left[@]}"; do
-			[ -e "$1/$name/verdict" ] && continue
-			cp "$1/console.log" "$1/$name/"
-			if [ -e "$1/$name/started" ] &&
-			   grep -qaE "$VM_SPLAT" "$1/$name/console.log"; then
+			[ -e "$2/$name/verdict" ] && continue
+			cp "$2/console.log" "$2/$name/"
+			if [ -e "$2/$name/started" ] &&
+			   grep -qaE "$VM_SPLAT" "$2/$name/console.log"; then
 				echo "noticed: the machine died with it" \
-					> "$1/$name/verdict"
-			elif [ -e "$1/$name/again" ]; then
-				echo "no machine, status $rc" > "$1/$name/verdict"
+					> "$2/$name/verdict"
+			elif [ -e "$2/$name/again" ]; then
+				echo "no machine, status $rc" > "$2/$name/verdict"
 			fi
-			: > "$1/$name/again"
+			: > "$2/$name/again"
 			break
 		done
 	done
 }
 
+# Two at a time, the slow ones from the beginning.
 for ((i = 0; i < workers; i++)); do
-	worker "$out/worker$i" &
+	{ worker debian "$out/debian$i"; worker uml "$out/uml$i"; } &
 done
 wait
 
 for name in "${names[@]}"; do
+	[ -d "${dir[$name]}" ] || continue
 	read -r verdict < "${dir[$name]}/verdict"
 	what=$(sed -n 's/^Defect: *//p' "$CHECK_DIR/mutants/$name.patch" 2>/dev/null)
 	case $name:$verdict in
-	00-none:survived)
-		result ok mutant:none ;;
-	00-none:*)
+	00-*:survived)
+		result ok "mutant:$name" ;;
+	00-*)
 		sed 's/^/# /' "${dir[$name]}"/*.tap
-		result not mutant:none "all tests have to pass: $verdict" ;;
+		result not "mutant:$name" "all tests have to pass: $verdict" ;;
 	*:noticed*)
 		echo "# $what: $verdict"
 		result ok "mutant:$name" ;;
