@@ -92,6 +92,8 @@ void migsim_clear_state(struct migsim_dev *sim)
  */
 void migsim_reset(struct migsim_dev *sim)
 {
+	/* As long as its memory is there, which the copy may be into. */
+	migsim_dma_abort(sim);
 	mutex_lock(&sim->memory_lock);
 	sim->memory.resetting = true;
 	mutex_unlock(&sim->memory_lock);

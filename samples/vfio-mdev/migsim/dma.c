@@ -287,8 +287,11 @@ int migsim_dma_freeze(struct migsim_dev *sim)
 	return ret;
 }
 
-/* Nothing that is under way has any effect on the device any more. */
-static void migsim_dma_abort(struct migsim_dev *sim)
+/**
+ * migsim_dma_abort - nothing that is under way has any effect on the device any more
+ * @sim: device. It may initiate DMA again after migsim_dma_start()
+ */
+void migsim_dma_abort(struct migsim_dev *sim)
 {
 	struct migsim_dma *dma = &sim->dma;
 

@@ -461,6 +461,7 @@ void migsim_irq_close(struct migsim_dev *sim);
 /* dma.c: the DMA engine */
 int migsim_dma_open(struct migsim_dev *sim);
 void migsim_dma_close(struct migsim_dev *sim);
+void migsim_dma_abort(struct migsim_dev *sim);
 void migsim_dma_reset(struct migsim_dev *sim);
 void migsim_dma_start(struct migsim_dev *sim);
 int migsim_dma_freeze(struct migsim_dev *sim);

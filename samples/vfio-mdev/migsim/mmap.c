@@ -21,6 +21,7 @@
 #include <linux/kconfig.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
 
 #include "migsim.h"
 
@@ -84,6 +85,19 @@ static unsigned long migsim_fault_index(const struct vm_fault *vmf)
 	return vmf->pgoff - (migsim_mmap_start() >> PAGE_SHIFT);
 }
 
+/*
+ * Whoever writes during a reset tries again, until it is over or he is killed: that may
+ * be a copy of DMA that a reset waits for, of this device or of one that shares its
+ * mappings. KVM does not try again, a VMM has its processors stand still for a reset.
+ */
+static vm_fault_t migsim_stopped_write(struct migsim_dev *sim)
+{
+	lockdep_assert_held(&sim->memory_lock);
+
+	return sim->memory.resetting && !fatal_signal_pending(current) ?
+	       VM_FAULT_NOPAGE : VM_FAULT_SIGBUS;
+}
+
 /* Maps the page itself: before the caller came to do so, the page might be sent. */
 static vm_fault_t migsim_map_page(struct migsim_dev *sim, struct vm_fault *vmf,
 				  bool write)
@@ -94,9 +108,8 @@ static vm_fault_t migsim_map_page(struct migsim_dev *sim, struct vm_fault *vmf,
 
 	if (index >= sim->memory.nr_pages)
 		return VM_FAULT_SIGBUS;
-	/* Whoever writes during a reset tries again, until it is over. */
 	if (write && !sim->memory.running)
-		return sim->memory.resetting ? VM_FAULT_NOPAGE : VM_FAULT_SIGBUS;
+		return migsim_stopped_write(sim);
 	page = write ? migsim_page_touch(sim, index) :
 		       migsim_page_make(sim, index);
 	if (!page)

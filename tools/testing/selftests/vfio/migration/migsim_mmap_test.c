@@ -5,6 +5,7 @@
  * before does not change by it.
  */
 #include <fcntl.h>
+#include <linux/pci_regs.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -17,6 +18,7 @@
 #define PAGE		4096
 #define NR_PAGES	64
 #define STATE_SIZE	(NR_PAGES * PAGE)
+#define IOVA		0x100000
 
 FIXTURE(map) {
 	struct vfm_device *dev;
@@ -202,6 +204,31 @@ TEST_F(map, stopped)
 	vfm_set_state_nofd(self->dev, VFM_RUNNING);
 	ASSERT_TRUE(access_page(self->memory, true));
 	ASSERT_EQ(1, self->memory[0]);
+}
+
+/*
+ * The device's own DMA, into memory that a reset takes away. The copy comes to every
+ * page for the first time, so it is most likely in a fault; neither waits for ever.
+ */
+TEST_F(map, reset_under_dma)
+{
+	struct vfm_device *dev = device(MIGSIM_DMA_MAX, 1);
+	uint8_t *memory;
+	unsigned int i;
+
+	memory = map(dev, MIGSIM_DMA_MAX, PROT_READ | PROT_WRITE, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, memory);
+	vfm_dma_map(dev, IOVA, memory, MIGSIM_DMA_MAX);
+	vfm_command_write(dev, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	for (i = 0; i < 100; i++) {
+		vfm_dma_queue(dev, MIGSIM_DMA_WRITE, IOVA, 0, MIGSIM_DMA_MAX);
+		vfm_reset(dev);
+	}
+	vfm_dma_queue(dev, MIGSIM_DMA_WRITE, IOVA, 0, PAGE);
+	vfm_dma_wait(dev);
+	ASSERT_EQ(1, vfm_reg_read(dev, MIGSIM_REG_DMA_DONE));
+	munmap(memory, MIGSIM_DMA_MAX);
+	vfm_destroy(dev);
 }
 
 TEST_F(map, refused)
