@@ -132,6 +132,7 @@ static ssize_t mig_state_show(struct device *dev,
 }
 static DEVICE_ATTR_RO(mig_state);
 
+/* Not for everybody: a state that is being moved waits for whoever reads this. */
 static ssize_t state_hash_show(struct device *dev,
 			       struct device_attribute *attr, char *buf)
 {
@@ -147,7 +148,7 @@ static ssize_t state_hash_show(struct device *dev,
 
 	return running ? -EBUSY : sysfs_emit(buf, "%016llx\n", hash);
 }
-static DEVICE_ATTR_RO(state_hash);
+static DEVICE_ATTR_ADMIN_RO(state_hash);
 
 static ssize_t peer_show(struct device *dev, struct device_attribute *attr,
 			 char *buf)

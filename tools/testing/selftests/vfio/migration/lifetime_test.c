@@ -215,6 +215,20 @@ TEST_F(lifetime, reopen)
 	vfm_assert_state(self->dev, VFM_RUNNING);
 }
 
+/* Whoever reads it has the device wait. */
+TEST_F(lifetime, hash_is_private)
+{
+	char text[64];
+	int ret;
+
+	vfm_set_state_nofd(self->dev, VFM_STOP);
+	ASSERT_EQ(0, seteuid(65534));
+	ret = __vfm_attr_read(self->dev, "state_hash", text, sizeof(text));
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(-EACCES, ret);
+	vfm_attr_string(self->dev, "state_hash", text, sizeof(text));
+}
+
 /* The attribute folder shows the state and does not let it be pulled away. */
 TEST_F(lifetime, attributes)
 {
