@@ -31,7 +31,7 @@ static int migsim_init_dev(struct vfio_device *vdev)
 	mutex_init(&sim->faults.lock);
 	INIT_LIST_HEAD(&sim->faults.rules);
 	ret = migsim_migration_init(sim);
-	/* Others know it from then on, until it is released. */
+	/* Others know it from then on, until it is removed. */
 	if (!ret)
 		migsim_ring_init(sim);
 

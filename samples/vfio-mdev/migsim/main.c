@@ -71,6 +71,7 @@ static void migsim_remove(struct mdev_device *mdev)
 	struct migsim_dev *sim = dev_get_drvdata(&mdev->dev);
 
 	vfio_unregister_group_dev(&sim->vdev);
+	migsim_ring_exit(sim);
 	migsim_fault_free(sim);
 	vfio_put_device(&sim->vdev);
 }

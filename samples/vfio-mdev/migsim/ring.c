@@ -113,14 +113,14 @@ static void migsim_ring_leave(struct migsim_dev *sim)
 }
 
 /**
- * migsim_ring_exit - a device goes away
- * @sim: closed device
+ * migsim_ring_exit - a device goes away, whose name may do so before the rest of it
+ * @sim: closed device, which may have been told that already
  */
 void migsim_ring_exit(struct migsim_dev *sim)
 {
 	spin_lock(&migsim_ring_lock);
 	migsim_ring_leave(sim);
-	list_del(&sim->ring.all);
+	list_del_init(&sim->ring.all);
 	spin_unlock(&migsim_ring_lock);
 }
 
