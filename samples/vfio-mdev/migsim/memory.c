@@ -426,12 +426,19 @@ void migsim_dirty_clear(struct migsim_dev *sim, unsigned long index)
 	memory->nr_dirty--;
 }
 
-static u64 migsim_small_hash(struct migsim_dev *sim)
+/**
+ * migsim_small_hash - the part of the hash that is not of the memory
+ * @sim: device; memory_lock is held
+ *
+ * Return: what migsim_memory_sum() is to be added to.
+ */
+u64 migsim_small_hash(struct migsim_dev *sim)
 {
 	const struct migsim_memory *memory = &sim->memory;
 	struct migsim_section_regs regs;
 	u64 where[2] = { memory->seed, memory->nr_pages };
 
+	lockdep_assert_held(&sim->memory_lock);
 	migsim_regs_save(sim, &regs);
 	/* Others may give tokens to a device that is accepting still. */
 	regs.tokens = 0;
@@ -441,18 +448,18 @@ static u64 migsim_small_hash(struct migsim_dev *sim)
 }
 
 /**
- * migsim_state_hash - equal for devices with equal state, whatever their history
+ * migsim_memory_sum - the part of the hash that is of the memory
  * @sim: device; memory_lock is held
  *
  * Costs as much as was written.
- * Return: the hash.
+ * Return: the sum.
  */
-u64 migsim_state_hash(struct migsim_dev *sim)
+u64 migsim_memory_sum(struct migsim_dev *sim)
 {
 	struct migsim_memory *memory = &sim->memory;
-	u64 sum = migsim_small_hash(sim);
 	unsigned long index;
 	void *page;
+	u64 sum = 0;
 
 	lockdep_assert_held(&sim->memory_lock);
 	xa_for_each(&memory->pages, index, page) {
@@ -462,4 +469,15 @@ u64 migsim_state_hash(struct migsim_dev *sim)
 	}
 
 	return sum;
+}
+
+/**
+ * migsim_state_hash - equal for devices with equal state, whatever their history
+ * @sim: device; memory_lock is held
+ *
+ * Return: the hash.
+ */
+u64 migsim_state_hash(struct migsim_dev *sim)
+{
+	return migsim_small_hash(sim) + migsim_memory_sum(sim);
 }

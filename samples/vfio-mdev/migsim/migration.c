@@ -457,8 +457,19 @@ static int migsim_load_memory(struct migsim_dev *sim,
 
 	/* What came back to PRE_COPY has registers again at the end. */
 	sim->stream.finished = false;
+	sim->stream.summed = false;
 
 	return migsim_load_pages(sim, source) ?: VFIO_MIG_MORE;
+}
+
+/* Only once for each memory: a stream can have any number of small sections. */
+static u64 migsim_load_hash(struct migsim_dev *sim)
+{
+	if (!sim->stream.summed)
+		sim->stream.sum = migsim_memory_sum(sim);
+	sim->stream.summed = true;
+
+	return migsim_small_hash(sim) + sim->stream.sum;
 }
 
 /* The device had stopped when they were saved: now it is all here. */
@@ -466,7 +477,7 @@ static int migsim_load_verify(struct migsim_dev *sim,
 			      const struct migsim_section_regs *regs)
 {
 	lockdep_assert_held(&sim->memory_lock);
-	if (!regs->verify || migsim_state_hash(sim) == le64_to_cpu(regs->hash))
+	if (!regs->verify || migsim_load_hash(sim) == le64_to_cpu(regs->hash))
 		return 0;
 
 	return vfio_mig_fail(sim->mig, -EIO,

@@ -316,6 +316,8 @@ enum migsim_section {
  * @released: releases when it began
  * @spoil: fault rules of the section that is being saved
  * @finished: likewise the last one, and no other since
+ * @summed: the memory is as it was for @sum
+ * @sum: migsim_memory_sum() of what was loaded
  * @cursor: where the search for dirty pages goes on
  * @ready: saving and loading wait until then
  *
@@ -327,6 +329,8 @@ struct migsim_stream {
 	unsigned long released;
 	enum migsim_spoil spoil;
 	bool finished;
+	bool summed;
+	u64 sum;
 	unsigned long cursor;
 	ktime_t ready;
 };
@@ -516,6 +520,8 @@ void migsim_track_on(struct migsim_dev *sim);
 void migsim_track_again(struct migsim_dev *sim);
 unsigned long migsim_dirty_next(struct migsim_dev *sim, unsigned long from);
 void migsim_dirty_clear(struct migsim_dev *sim, unsigned long index);
+u64 migsim_small_hash(struct migsim_dev *sim);
+u64 migsim_memory_sum(struct migsim_dev *sim);
 u64 migsim_state_hash(struct migsim_dev *sim);
 u64 migsim_mix(u64 value);
 

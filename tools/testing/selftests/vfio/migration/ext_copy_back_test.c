@@ -37,6 +37,8 @@ static struct vfm_device *make(const char *type, u64 seed)
 
 	vfm_attr_set(dev, "state_size", STATE_SIZE);
 	vfm_attr_set(dev, "stop_copy_back", 1);
+	/* The other device sees for itself, each time that it ends. */
+	vfm_attr_set(dev, "verify", 1);
 	vfm_attr_set(dev, "seed", seed);
 	return dev;
 }
