@@ -112,8 +112,9 @@ static vm_fault_t migsim_map_page(struct migsim_dev *sim, struct vm_fault *vmf,
 		return migsim_stopped_write(sim);
 	page = write ? migsim_page_touch(sim, index) :
 		       migsim_page_make(sim, index);
+	/* Nobody is killed for a page, so VM_FAULT_OOM would come again and again. */
 	if (!page)
-		return VM_FAULT_OOM;
+		return VM_FAULT_SIGBUS;
 	if (write)
 		migsim_unmap_page(sim, index);
 	xa_set_mark(&sim->memory.pages, index, MIGSIM_MAPPED);

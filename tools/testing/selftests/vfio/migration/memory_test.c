@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -378,6 +379,50 @@ TEST_F(memory, too_small_for_window)
 	fd = vfm_set_state(self->dev, VFM_STOP_COPY);
 	ASSERT_LE(0, fd);
 	close(fd);
+}
+
+#define MAPPED		(4UL << 20)
+#define PMD_SPAN	(2UL << 20)
+
+/* Its page tables, which come with a kill, are there before the limit. */
+static void limited_writer(FIXTURE_DATA(memory) *self, volatile char *memory)
+{
+	size_t i;
+
+	for (i = 0; i < MAPPED; i += PMD_SPAN)
+		(void)memory[i];
+	if (cgroup_write(self->cgroup, "cgroup.procs", "0") ||
+	    mlockall(MCL_CURRENT))
+		_exit(1);
+	tighten(self, 1 << 20);
+	for (i = 0; i < MAPPED; i += 4096)
+		memory[i] = 1;
+	_exit(2);
+}
+
+/* A page of a mapping that cannot be had is a SIGBUS, and not tried for ever. */
+TEST_F(memory, too_small_for_mapping)
+{
+	char *memory;
+	int status;
+	pid_t pid;
+
+	vfm_attr_set(self->dev, "state_size", MAPPED);
+	vfm_open(self->dev);
+	if (!(self->dev->bar[MIGSIM_BAR_MEM].flags & VFIO_REGION_INFO_FLAG_MMAP))
+		SKIP(return, "the memory is not for mapping here");
+	memory = mmap(NULL, MAPPED, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      self->dev->fd, self->dev->bar[MIGSIM_BAR_MEM].offset);
+	ASSERT_NE(MAP_FAILED, memory);
+	pid = fork();
+	if (!pid)
+		limited_writer(self, memory);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_TRUE(WIFSIGNALED(status));
+	ASSERT_EQ(SIGBUS, WTERMSIG(status));
+	loosen(self);
+	memory[MAPPED - 1] = 1;
+	munmap(memory, MAPPED);
 }
 
 TEST_HARNESS_MAIN
