@@ -357,6 +357,8 @@ int local_run(const struct options *opt, char **specs, unsigned int nr)
 	int status;
 
 	m.pairs = xcalloc(nr, sizeof(*m.pairs));
+	/* all memory that it takes, before any device is touched */
+	m.jobs = xcalloc(2 * nr, sizeof(*m.jobs));
 	for (i = 0; i < nr; i++)
 		parse_pair(&m.pairs[i], specs[i]);
 	signals_setup();

@@ -198,7 +198,7 @@ struct migration {
 	struct pool pool;
 	struct engine engine;
 	struct failure fail;
-	struct job *jobs;	/* those of the phase */
+	struct job *jobs;	/* room for two a pair; those of the phase */
 	unsigned int nr_jobs;
 	enum phase phase;
 	bool pumping;		/* data may flow */

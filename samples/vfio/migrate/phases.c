@@ -4,7 +4,7 @@
  * run_jobs() comes back when every job has ended. Meanwhile data flow.
  */
 #include <errno.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "migrate.h"
 
@@ -138,8 +138,7 @@ int run_jobs(struct migration *m, enum phase phase, fill_fn fill,
 	int ret;
 
 	m->phase = phase;
-	free(m->jobs);
-	m->jobs = xcalloc(2 * m->nr, sizeof(*m->jobs));
+	memset(m->jobs, 0, 2 * m->nr * sizeof(*m->jobs));
 	m->nr_jobs = fill_jobs(m, fill);
 	ret = run_all(m, flags);
 	m->phase_ns[phase] += now_ns() - start;
