@@ -23,9 +23,14 @@ void signals_setup(void)
 {
 	static const int stop[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction sa = { .sa_handler = on_signal }, old;
-	sigset_t block;
+	sigset_t wake, block;
 	size_t i;
 
+	/* Whoever started us may have blocked it. */
+	sigaction(SIGUSR1, &sa, NULL);
+	sigemptyset(&wake);
+	sigaddset(&wake, SIGUSR1);
+	pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
 	sigemptyset(&block);
 	for (i = 0; i < ARRAY_SIZE(stop); i++)
 		sigaddset(&block, stop[i]);
@@ -36,7 +41,6 @@ void signals_setup(void)
 		if (stop[i] == SIGHUP && old.sa_handler == SIG_IGN)
 			signal(SIGHUP, SIG_IGN);
 	}
-	sigaction(SIGUSR1, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
 

@@ -477,7 +477,8 @@ fails_late()
 	check destination equal "$DST_STATE" RUNNING_P2P
 }
 
-# stalls SIDE ARC SIGNAL: the signal ends a SET_STATE that would never end
+# stalls SIDE ARC SIGNAL [COMMAND...]: the signal ends a SET_STATE that would never
+# end, in a program that COMMAND starts
 stalls()
 {
 	local name pid i
@@ -485,8 +486,8 @@ stalls()
 	pair migsim-full state_size=65536 || return
 	[ "$1" = src ] && name=$SRC || name=$DST
 	fault "$name" "arc_stall $2 1 1 0" || return
-	timeout -k 5 "$LIMIT" "$HOLD" "$SRC" "$DST" -- "$MIGRATE" local @1=@2 \
-		> "$TMP/out" 2> "$TMP/err" &
+	timeout -k 5 "$LIMIT" "$HOLD" "$SRC" "$DST" -- "${@:4}" "$MIGRATE" \
+		local @1=@2 > "$TMP/out" 2> "$TMP/err" &
 	pid=$!
 	for i in $(seq 100); do
 		fired "$name" && break
@@ -514,6 +515,12 @@ signals()
 	stalls src "PRE_COPY_P2P->STOP_COPY" INT &&
 	stalls dst "STOP->RESUMING" TERM &&
 	stalls dst "RESUMING->STOP" INT
+}
+
+# The one that wakes its own threads may be blocked when it is started.
+signals_blocked()
+{
+	stalls src "RUNNING->PRE_COPY" INT env --block-signal=USR1
 }
 
 # A signal while data flow, and in a pre-copy that never converges.
@@ -825,8 +832,8 @@ TESTS=(moves_full moves_snapshot moves_precopy moves_basic moves_busy
 	serial_busy eight_parallel eight_serial tiny_chunks no_state small_window
 	fallbacks by_cdev rounds_are_limited many_fds ends_stopped ends_running
 	source_is_reset source_is_kept fails_parallel fails_serial fails_others
-	tells_state all_go_back fails_late signals signal_in_data bad_arguments
-	refuses refused_by_device in_use bad_report_file list_devices list_probe
+	tells_state all_go_back fails_late signals signals_blocked signal_in_data
+	bad_arguments refuses refused_by_device in_use bad_report_file list_devices list_probe
 	decode_valid decode_damage decode_goes_on decode_no_stream decode_bounded
 	report quiet progress)
 [ $# -eq 0 ] || TESTS=("$@")
