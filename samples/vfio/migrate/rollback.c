@@ -13,16 +13,20 @@
 
 #include "migrate.h"
 
-/* One that something else holds open is stopped too: only one side may run. */
+/*
+ * Only one side may run, whatever comes of the reset: one that something else holds
+ * open too is stopped, any other one is closed, for it would run as well.
+ */
 static int reset_job(struct job *job)
 {
 	struct device *dev = job->dev;
 
-	if (device_reset(dev, &job->fail))
-		return -job->fail.err;
-	if (dev->path.fd >= 0)
-		return device_set_state(dev, VFIO_DEVICE_STATE_STOP, &job->fail);
-	return 0;
+	device_reset(dev, &job->fail);
+	if (dev->path.fd < 0)
+		device_freeze(dev);
+	else if (device_set_state(dev, VFIO_DEVICE_STATE_STOP, &job->fail))
+		job->stuck = true;
+	return -job->fail.err;
 }
 
 static bool reset_destination(struct migration *m, struct pair *p, bool source,
@@ -113,7 +117,7 @@ void rollback(struct migration *m)
 	engine_quiesce(m);
 	m->outcome[0] = '\0';
 	run_jobs(m, PHASE_RESET, reset_destination, 0);
-	if (!add_failed(m, "could not be reset", ""))
+	if (!add_failed(m, "could not be reset", "could not be stopped"))
 		add(m->outcome, sizeof(m->outcome),
 		    "the destinations were reset");
 	run_jobs(m, PHASE_RESET, source_to_p2p, 0);

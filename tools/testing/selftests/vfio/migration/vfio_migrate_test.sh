@@ -8,6 +8,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 MIGRATE=${VFIO_MIGRATE:-$HERE/vfio-migrate}
 HOLD=${VFIO_HOLD:-$(dirname "$MIGRATE")/vfio-hold}
 STREAM=$HERE/stream_tool
+NO_RESET=$HERE/no_reset.so
 PARENT=/sys/class/mdev_bus/migsim
 MDEV=/sys/bus/mdev/devices
 FAULTS=/sys/kernel/debug/migsim
@@ -463,6 +464,26 @@ all_go_back()
 	check "sources run" says "the sources run on"
 }
 
+# A destination that has confirmed and cannot be reset: it is stopped all the same.
+cannot_reset()
+{
+	local a b
+
+	pair migsim-full state_size=65536 && a=$SRC b=$DST || return
+	pair migsim-full state_size=65536 || return
+	fault "$DST" "arc_fail RESUMING->STOP 1 0 5" || return
+	timeout -k 5 "$LIMIT" "$HOLD" "$a" "$b" "$SRC" "$DST" -- \
+		env LD_PRELOAD="$NO_RESET" "$MIGRATE" local --serial @1=@2 @3=@4 \
+		> "$TMP/out" 2> "$TMP/err"
+	RC=$?
+	check status equal "$RC" 1 &&
+	check line one_line &&
+	check reason says "could not be reset" &&
+	check running equal "$(grep -c ' RUNNING$' "$TMP/out")" 2 &&
+	check stopped grep -qx "$b STOP" "$TMP/out" &&
+	check honest says "could not be stopped"
+}
+
 # Confirmed, but the destination does not start: the source stays down.
 fails_late()
 {
@@ -832,7 +853,7 @@ TESTS=(moves_full moves_snapshot moves_precopy moves_basic moves_busy
 	serial_busy eight_parallel eight_serial tiny_chunks no_state small_window
 	fallbacks by_cdev rounds_are_limited many_fds ends_stopped ends_running
 	source_is_reset source_is_kept fails_parallel fails_serial fails_others
-	tells_state all_go_back fails_late signals signals_blocked signal_in_data
+	tells_state all_go_back cannot_reset fails_late signals signals_blocked signal_in_data
 	bad_arguments refuses refused_by_device in_use bad_report_file list_devices list_probe
 	decode_valid decode_damage decode_goes_on decode_no_stream decode_bounded
 	report quiet progress)
@@ -842,6 +863,7 @@ why_not()
 {
 	[ -x "$MIGRATE" ] && [ -x "$HOLD" ] || echo "no $MIGRATE and vfio-hold"
 	[ -x "$STREAM" ] || echo "no $STREAM"
+	[ -e "$NO_RESET" ] || echo "no $NO_RESET"
 	[ "$(id -u)" -eq 0 ] || echo "not root"
 	[ -d "$PARENT" ] || echo "migsim is not loaded"
 	[ -d "$FAULTS" ] || mount -t debugfs none /sys/kernel/debug 2> /dev/null
