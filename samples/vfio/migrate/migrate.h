@@ -72,6 +72,7 @@ struct device {
 	uint64_t caps;
 	uint32_t found;		/* state before we touched it */
 	uint32_t state;		/* state that the kernel told last */
+	bool touched;		/* it was asked to leave the state it was found in */
 };
 
 /* What happens to a device or pair, in this order. */

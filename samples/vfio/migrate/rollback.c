@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The way back, as long as not every destination has confirmed: destinations
- * are reset and do not run, sources return to the state that they were found
- * in. They leave STOP for RUNNING_P2P together and RUNNING_P2P together, as on
- * any way up.
+ * that have been touched are reset and do not run, sources return to the state
+ * that they were found in. They leave STOP for RUNNING_P2P together and
+ * RUNNING_P2P together, as on any way up.
  *
  * A source's memory is the only copy now. So a transition that fails is tried
  * once more before a reset, which clears it, is what is left.
@@ -33,9 +33,8 @@ static bool reset_destination(struct migration *m, struct pair *p, bool source,
 			      struct job *job)
 {
 	(void)m;
-	(void)p;
 	job->fn = reset_job;
-	return !source;
+	return !source && p->dst.touched;
 }
 
 static int set_twice_job(struct job *job)
@@ -108,6 +107,14 @@ static unsigned int add_failed(struct migration *m, const char *what,
 	return nr;
 }
 
+static const char *reset_text(const struct migration *m)
+{
+	if (!m->nr_jobs)
+		return "no destination was changed";
+	return m->nr_jobs < m->nr ? "the destinations that were changed were reset" :
+				    "the destinations were reset";
+}
+
 void rollback(struct migration *m)
 {
 	enum phase phase = m->phase;
@@ -118,8 +125,7 @@ void rollback(struct migration *m)
 	m->outcome[0] = '\0';
 	run_jobs(m, PHASE_RESET, reset_destination, 0);
 	if (!add_failed(m, "could not be reset", "could not be stopped"))
-		add(m->outcome, sizeof(m->outcome),
-		    "the destinations were reset");
+		add(m->outcome, sizeof(m->outcome), reset_text(m));
 	run_jobs(m, PHASE_RESET, source_to_p2p, 0);
 	run_jobs(m, PHASE_RESET, source_back, 0);
 	lost = add_failed(m, "could not go back and was reset: its state is lost",

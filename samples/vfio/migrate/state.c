@@ -163,6 +163,7 @@ int device_set_state(struct device *dev, uint32_t target, struct failure *fail)
 	mig = (void *)f.head.data;
 	mig->device_state = target;
 	mig->data_fd = -1;
+	dev->touched = true;
 	ret = feature(dev, VFIO_DEVICE_FEATURE_SET |
 		      VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, &f, sizeof(*mig));
 	if (ret)

@@ -464,6 +464,19 @@ all_go_back()
 	check "sources run" says "the sources run on"
 }
 
+# What a destination has is its own until something is asked of it.
+not_touched()
+{
+	pair migsim-full state_size=65536 || return
+	fault "$SRC" "arc_fail RUNNING->PRE_COPY 1 1 5" || return
+	held --serial
+	check status equal "$RC" 1 &&
+	check line one_line &&
+	check source equal "$SRC_STATE" RUNNING &&
+	check destination equal "$DST_STATE" RUNNING &&
+	check honest says "no destination was changed"
+}
+
 # A destination that has confirmed and cannot be reset: it is stopped all the same.
 cannot_reset()
 {
@@ -853,10 +866,10 @@ TESTS=(moves_full moves_snapshot moves_precopy moves_basic moves_busy
 	serial_busy eight_parallel eight_serial tiny_chunks no_state small_window
 	fallbacks by_cdev rounds_are_limited many_fds ends_stopped ends_running
 	source_is_reset source_is_kept fails_parallel fails_serial fails_others
-	tells_state all_go_back cannot_reset fails_late signals signals_blocked signal_in_data
-	bad_arguments refuses refused_by_device in_use bad_report_file list_devices list_probe
-	decode_valid decode_damage decode_goes_on decode_no_stream decode_bounded
-	report quiet progress)
+	tells_state all_go_back not_touched cannot_reset fails_late signals
+	signals_blocked signal_in_data bad_arguments refuses refused_by_device in_use
+	bad_report_file list_devices list_probe decode_valid decode_damage
+	decode_goes_on decode_no_stream decode_bounded report quiet progress)
 [ $# -eq 0 ] || TESTS=("$@")
 
 why_not()
