@@ -26,8 +26,7 @@ VFM_TARGET_VARIANTS(conf);
 
 FIXTURE_SETUP(conf)
 {
-	if (!vfm_target_destructive())
-		SKIP(return, "destructive, not without VFIO_SELFTESTS_DESTRUCTIVE=1");
+	VFM_REQUIRE_DESTRUCTIVE();
 	VFM_TARGET_GET(self->dev, &variant->claims);
 	VFM_REQUIRE_RESET(self->dev);
 	self->rng = vfm_rng(0);

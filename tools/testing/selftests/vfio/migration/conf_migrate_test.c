@@ -148,6 +148,7 @@ static void check_cut(struct vfm_device *dev, const struct vfm_buf *stream,
 			 VFM_RULE(RULE_FAILED) ": %s", vfm_state_name(state));
 }
 
+/* Nothing that a connection which breaks would not do, so every device is asked. */
 TEST_F(conf, truncated)
 {
 	int i;
@@ -171,6 +172,7 @@ TEST_F(conf, refused_is_missing)
 	int written, ret;
 	size_t i;
 
+	VFM_REQUIRE_DESTRUCTIVE();
 	/* The first bytes, where a header would be. */
 	for (i = 0; i < vfm_judge_rounds(&self->stream, 64) &&
 	     i < self->stream.len; i++) {

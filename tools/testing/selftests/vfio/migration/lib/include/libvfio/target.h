@@ -41,6 +41,12 @@ bool vfm_can_reset(struct vfm_device *dev);
 		SKIP(return, "the device has no VFIO_DEVICE_RESET");	\
 } while (0)
 
+/* Damaged streams, races, removal: what others' devices are only given if asked for. */
+#define VFM_REQUIRE_DESTRUCTIVE() do {					\
+	if (!vfm_target_destructive())					\
+		SKIP(return, "VFIO_SELFTESTS_DESTRUCTIVE is not 1");	\
+} while (0)
+
 /* A promise of ours, for tests whose name begins with ours_. */
 #define VFM_REQUIRE_OURS(_rule) do {					\
 	if (vfm_target_foreign())					\
