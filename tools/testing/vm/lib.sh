@@ -21,6 +21,8 @@ VM_SPLAT+='|kmemleak: (Cannot allocate|Kernel memory leak detector disabled)'
 VM_SPLAT+='|UBSAN:|possible (circular|irq lock inversion)|inconsistent lock'
 VM_SPLAT+='|INFO: (lockdep|trying to register)|unreferenced object'
 VM_SPLAT+='|general protection|Unable to handle|page allocation failure'
+# slub, "BUG kmalloc-64 (Not tainted): Poison overwritten", and hardened usercopy.
+VM_SPLAT+='|BUG [^ ]+ [(](Not tainted|Tainted: )|usercopy: Kernel memory (exp|overwr)'
 
 # Turn any of these into a panic: the tests must not run on in a sick kernel.
 # Hangs need their own options, panic_on_warn does not see them.
