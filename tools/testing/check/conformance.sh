@@ -3,8 +3,9 @@
 #
 # make conformance DEVICE=...: judge a device of this machine, as root, in place:
 # there is no VM. The device is reset and migrated to itself, so nobody may be
-# using it. DESTRUCTIVE=1 adds what may break it, and the machine with it. Prints
-# KTAP as check.sh does.
+# using it. DESTRUCTIVE=1 adds what may break it, and the machine with it: mostly
+# tests with no other result than a kernel that is silent, so that is a result as
+# well. Prints KTAP as check.sh does.
 
 # shellcheck source=tools/testing/check/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -39,6 +40,27 @@ find_device()
 		"$(basename "$(readlink "$folder/driver" || echo none)")"
 }
 
+# What a kernel sets when it complains: machine check, bad page, oops, warning, lockup.
+COMPLAINED=$((1 << 4 | 1 << 5 | 1 << 7 | 1 << 9 | 1 << 14))
+
+complaints() { echo $(($(cat /proc/sys/kernel/tainted) & COMPLAINED)); }
+
+# judge_kernel BEFORE: has it complained since? What was set before is set for ever.
+judge_kernel()
+{
+	local after
+
+	after=$(complaints)
+	if [ $((after & ~$1)) -ne 0 ]; then
+		result not kernel:silent \
+			"tainted by $((after & ~$1)): see its log, and trust it no more"
+	elif [ "$1" -ne 0 ]; then
+		result skip kernel:silent "it was tainted by $1 before: nobody can tell"
+	else
+		result ok kernel:silent
+	fi
+}
+
 [ -n "${1:-}" ] ||
 	die "say which device: make conformance DEVICE=<PCI address, mdev uuid or cdev>"
 [ "$(id -u)" = 0 ] || die "only root can open devices"
@@ -56,6 +78,7 @@ mkdir -p "$out"
 
 echo "TAP version 13"
 step programs make programs
+tainted=$(complaints)
 for program in "${programs[@]}"; do
 	echo "# $program $1"
 	rc=0
@@ -66,6 +89,7 @@ for program in "${programs[@]}"; do
 	grep -E '^# [a-z_/]+\.c:|^#   [^ ]' "$out/$program.tap"
 	results "$out/$program.tap" "$program" "$rc"
 done
+judge_kernel "$tainted"
 
 echo "1..$NUMBER"
 totals
