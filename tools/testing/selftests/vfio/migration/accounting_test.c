@@ -43,7 +43,7 @@ TEST_F(accounting, precopy_info)
 	if (!vfm_supports(self->dev, VFM_PRE_COPY))
 		return;
 	fd = vfm_enter(self->dev, VFM_PRE_COPY);
-	ASSERT_EQ(0, __vfm_precopy_info(fd, &info));
+	vfm_precopy_info(fd, &info);
 	/* What was in there is never handed back. */
 	ASSERT_EQ(0, info.flags);
 	ASSERT_LE(VFM_SMALL_STATE, info.initial_bytes);
@@ -52,37 +52,37 @@ TEST_F(accounting, precopy_info)
 
 	/* argsz may be larger, not smaller; nothing beyond is touched. */
 	info = (struct vfio_precopy_info) { .argsz = sizeof(info) - 1 };
-	ASSERT_EQ(-EINVAL, __vfm_precopy_info(fd, &info));
+	vfm_precopy_info_err(fd, &info, EINVAL);
 	info = (struct vfio_precopy_info) { .argsz = 8 };
-	ASSERT_EQ(-EINVAL, __vfm_precopy_info(fd, &info));
+	vfm_precopy_info_err(fd, &info, EINVAL);
 	info = (struct vfio_precopy_info) { .argsz = sizeof(info) + 100 };
-	ASSERT_EQ(0, __vfm_precopy_info(fd, &info));
+	vfm_precopy_info(fd, &info);
 	ASSERT_EQ(-1, ioctl(fd, VFIO_MIG_GET_PRECOPY_INFO, NULL));
 	ASSERT_EQ(EFAULT, errno);
 
 	/* What is made into sections counts with their headers, and did before. */
 	last = info.initial_bytes;
 	VFM_WAIT(vfm_fionread(fd) > VFM_SMALL_STATE);
-	ASSERT_EQ(0, __vfm_precopy_info(fd, &info));
+	vfm_precopy_info(fd, &info);
 	ASSERT_GE(last, info.initial_bytes);
 
 	/* It falls with what is read, and both are 0 at ENOMSG, only then. */
 	last = info.initial_bytes + info.dirty_bytes;
 	while (vfm_read(fd, self->page, sizeof(self->page)) > 0) {
 		info = (struct vfio_precopy_info) { .flags = 0 };
-		ASSERT_EQ(0, __vfm_precopy_info(fd, &info));
+		vfm_precopy_info(fd, &info);
 		ASSERT_GT(last, info.initial_bytes + info.dirty_bytes);
 		last = info.initial_bytes + info.dirty_bytes;
 	}
 	ASSERT_EQ(0, last);
 
 	vfm_bar_write(self->dev, MIGSIM_BAR_MEM, 0, "x", 1);
-	ASSERT_EQ(0, __vfm_precopy_info(fd, &info));
+	vfm_precopy_info(fd, &info);
 	ASSERT_EQ(0, info.initial_bytes);
 	ASSERT_LE(4096, info.dirty_bytes);
 
 	vfm_set_state_nofd(self->dev, VFM_STOP_COPY);
-	ASSERT_EQ(-EINVAL, __vfm_precopy_info(fd, &info));
+	vfm_precopy_info_err(fd, &info, EINVAL);
 	close(fd);
 }
 
@@ -122,12 +122,12 @@ TEST_F(accounting, precopy_info_elsewhere)
 	int fd, n;
 
 	fd = vfm_enter(self->dev, VFM_STOP_COPY);
-	ASSERT_EQ(-EINVAL, __vfm_precopy_info(fd, &info));
+	vfm_precopy_info_err(fd, &info, EINVAL);
 	close(fd);
 	vfm_reset(self->dev);
 	fd = vfm_enter(self->dev, VFM_RESUMING);
 	/* A fd that is written to has neither. */
-	ASSERT_EQ(-ENOTTY, __vfm_precopy_info(fd, &info));
+	vfm_precopy_info_err(fd, &info, ENOTTY);
 	ASSERT_EQ(-1, ioctl(fd, FIONREAD, &n));
 	ASSERT_EQ(ENOTTY, errno);
 	close(fd);
@@ -144,8 +144,9 @@ TEST_F(accounting, data_size)
 	size_t i;
 	int fd;
 
-	ASSERT_EQ(0, __vfm_feature(self->dev->fd, VFIO_DEVICE_FEATURE_PROBE |
-				   VFIO_DEVICE_FEATURE_GET | index, &size, 8));
+	vfm_feature(self->dev->fd,
+		    VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET | index,
+		    &size, 8);
 	for (i = 0; i < ARRAY_SIZE(states); i++) {
 		if (!vfm_supports(self->dev, states[i]))
 			continue;

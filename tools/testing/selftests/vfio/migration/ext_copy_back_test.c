@@ -53,7 +53,7 @@ FIXTURE_SETUP(back)
 	vfm_open(self->dst);
 	self->to = vfm_supports(self->src, VFM_PRE_COPY_P2P) ?
 		   VFM_PRE_COPY_P2P : VFM_PRE_COPY;
-	ASSERT_EQ(0, __vfm_allow_copy_back(self->src));
+	vfm_allow_copy_back(self->src);
 }
 
 FIXTURE_TEARDOWN(back)
@@ -69,7 +69,7 @@ static void configure(struct vfm_device *dev, const char *name, u64 val)
 	vfm_close(dev);
 	vfm_attr_set(dev, name, val);
 	vfm_open(dev);
-	VFIO_ASSERT_EQ(__vfm_allow_copy_back(dev), 0);
+	vfm_allow_copy_back(dev);
 }
 
 static void scribble(FIXTURE_DATA(back) *self, unsigned int pages)
@@ -137,7 +137,7 @@ TEST_F(back, needs_opt_in)
 	vfm_set_state_err(self->src, VFM_PRE_COPY, EINVAL);
 	vfm_set_state_err(self->src, VFM_PRE_COPY_P2P, EINVAL);
 	/* Early enough, since nothing of the end was read. */
-	ASSERT_EQ(0, __vfm_allow_copy_back(self->src));
+	vfm_allow_copy_back(self->src);
 	vfm_set_state_nofd(self->src, VFM_PRE_COPY);
 	vfm_set_state_nofd(self->src, VFM_STOP_COPY);
 	check_stream(self, fd);
@@ -168,7 +168,7 @@ TEST_F(back, refusals)
 	/* None of them was the opt-in. */
 	fd = from_precopy(self);
 	vfm_set_state_err(self->src, VFM_PRE_COPY, EINVAL);
-	ASSERT_EQ(0, __vfm_ext_longer(self->src, set, index, NULL, 0));
+	vfm_ext_longer(self->src, set, index, NULL, 0);
 	vfm_set_state_nofd(self->src, VFM_PRE_COPY);
 	close(fd);
 }
@@ -181,9 +181,10 @@ TEST_F(back, not_offered)
 	vfm_close(self->src);
 	vfm_attr_set(self->src, "stop_copy_back", 0);
 	vfm_open(self->src);
-	ASSERT_EQ(-ENOTTY, __vfm_allow_copy_back(self->src));
-	ASSERT_EQ(-ENOTTY, __vfm_ext(self->src, VFIO_DEVICE_FEATURE_PROBE |
-				     VFIO_DEVICE_FEATURE_SET, index, NULL, 0));
+	vfm_allow_copy_back_err(self->src, ENOTTY);
+	vfm_ext_err(self->src,
+		    VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET, index,
+		    NULL, 0, ENOTTY);
 	fd = from_precopy(self);
 	vfm_set_state_err(self->src, VFM_PRE_COPY, EINVAL);
 	vfm_set_state_err(self->src, VFM_PRE_COPY_P2P, EINVAL);
@@ -201,7 +202,7 @@ TEST(back_without_precopy)
 		VFM_REQUIRE_TYPE(types[i]);
 		dev = make(types[i], 1);
 		vfm_open(dev);
-		ASSERT_EQ(-ENOTTY, __vfm_allow_copy_back(dev));
+		vfm_allow_copy_back_err(dev, ENOTTY);
 		vfm_destroy(dev);
 	}
 }
@@ -217,13 +218,13 @@ static void go_back_after(FIXTURE_DATA(back) *self, int fd, size_t len,
 
 	take(self, fd, len);
 	wait_end(fd, rest - len);
-	VFIO_ASSERT_EQ(__vfm_precopy_info(fd, &info), -EINVAL);
+	vfm_precopy_info_err(fd, &info, EINVAL);
 	vfm_set_state_nofd(self->src, VFM_PRE_COPY);
 	VFIO_ASSERT_EQ(vfm_fionread(fd), rest - len - END_LENGTH);
-	VFIO_ASSERT_EQ(__vfm_precopy_info(fd, &info), 0);
+	vfm_precopy_info(fd, &info);
 	scribble(self, 5);
 	vfm_drain_err(fd, &self->got, &self->rng, ENOMSG);
-	VFIO_ASSERT_EQ(__vfm_precopy_info(fd, &info), 0);
+	vfm_precopy_info(fd, &info);
 	VFIO_ASSERT_EQ(info.initial_bytes + info.dirty_bytes, 0);
 	scribble(self, 3);
 	vfm_set_state_nofd(self->src, VFM_STOP_COPY);

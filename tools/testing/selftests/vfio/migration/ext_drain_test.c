@@ -63,23 +63,6 @@ static void configure(struct vfm_device *dev, const char *name, u64 val)
 	vfm_open(dev);
 }
 
-static int begin(struct vfm_device *dev)
-{
-	int fd = -1, ret = __vfm_begin_drain(dev, &fd);
-
-	VFIO_ASSERT_EQ(ret, 0, "drain: %s", strerror(-ret));
-	VFIO_ASSERT_GE(fd, 0);
-	return fd;
-}
-
-static int begin_err(struct vfm_device *dev)
-{
-	int fd = -1, ret = __vfm_begin_drain(dev, &fd);
-
-	VFIO_ASSERT_EQ(fd, -1, "a drain began");
-	return ret;
-}
-
 static void wait_drained(int fd)
 {
 	VFIO_ASSERT_EQ(vfm_poll(fd, POLLIN, vfm_deadline_ms()), POLLIN);
@@ -98,14 +81,15 @@ TEST_F(drain, not_offered)
 	struct vfio_device_feature_migx_drain drain = { 0 };
 	const u32 index = VFIO_DEVICE_FEATURE_MIGX_DRAIN;
 
-	ASSERT_EQ(0, __vfm_ext(self->dev, VFIO_DEVICE_FEATURE_PROBE |
-			       VFIO_DEVICE_FEATURE_SET, index, NULL, 0));
+	vfm_ext(self->dev, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET,
+		index, NULL, 0);
 	configure(self->dev, "drain", 0);
-	ASSERT_EQ(-ENOTTY, begin_err(self->dev));
-	ASSERT_EQ(-ENOTTY, __vfm_ext(self->dev, VFIO_DEVICE_FEATURE_PROBE |
-				     VFIO_DEVICE_FEATURE_SET, index, NULL, 0));
-	ASSERT_EQ(-ENOTTY, __vfm_ext(self->dev, VFIO_DEVICE_FEATURE_SET, index,
-				     &drain, sizeof(drain)));
+	vfm_begin_drain_err(self->dev, ENOTTY);
+	vfm_ext_err(self->dev,
+		    VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET, index,
+		    NULL, 0, ENOTTY);
+	vfm_ext_err(self->dev, VFIO_DEVICE_FEATURE_SET, index, &drain,
+		    sizeof(drain), ENOTTY);
 	vfm_set_state_nofd(self->dev, self->quiet);
 }
 
@@ -120,16 +104,15 @@ TEST_F(drain, refusals)
 	vfm_check_refusals(self->dev, set, index, &drain, sizeof(drain));
 	for (i = 0; i < sizeof(drain); i++) {
 		byte[i] = 1;
-		ASSERT_EQ(-EINVAL, __vfm_ext(self->dev, set, index, &drain,
-					     sizeof(drain)));
+		vfm_ext_err(self->dev, set, index, &drain, sizeof(drain),
+			    EINVAL);
 		byte[i] = 0;
 	}
 	/* Refused is not called: no opt-in, and no drain is there. */
 	vfm_set_state_nofd(self->dev, self->quiet);
 	vfm_set_state_nofd(self->dev, VFM_RUNNING);
 
-	ASSERT_EQ(0, __vfm_ext_longer(self->dev, set, index, &drain,
-				      sizeof(drain)));
+	vfm_ext_longer(self->dev, set, index, &drain, sizeof(drain));
 	ASSERT_LE(0, drain.fd);
 	ASSERT_EQ(0, drain.flags);
 	ASSERT_EQ(FD_CLOEXEC, fcntl(drain.fd, F_GETFD));
@@ -147,13 +130,13 @@ TEST_F(drain, states)
 			continue;
 		data_fd = vfm_enter(self->dev, state);
 		if (state == VFM_RUNNING || state == VFM_PRE_COPY) {
-			fd = begin(self->dev);
+			fd = vfm_begin_drain(self->dev);
 			vfm_assert_state(self->dev, state);
 			wait_drained(fd);
 			vfm_assert_state(self->dev, state);
 			close(fd);
 		} else {
-			ASSERT_EQ(-EINVAL, begin_err(self->dev));
+			vfm_begin_drain_err(self->dev, EINVAL);
 			vfm_assert_state(self->dev, state);
 		}
 		if (data_fd >= 0)
@@ -166,7 +149,7 @@ TEST_F(drain, states)
 /* Before it is done, the arc is refused and changes nothing; then it is there. */
 static void check_arc(struct vfm_device *dev, u32 from, u32 to)
 {
-	int data_fd = vfm_enter(dev, from), fd = begin(dev);
+	int data_fd = vfm_enter(dev, from), fd = vfm_begin_drain(dev);
 
 	VFIO_ASSERT_EQ(vfm_poll(fd, POLLIN, 0), 0);
 	vfm_set_state_err(dev, to, EBUSY);
@@ -204,7 +187,7 @@ TEST_F(drain, on_the_way)
 	int fd;
 
 	configure(self->dev, self->latency, MIGSIM_FOREVER_US);
-	fd = begin(self->dev);
+	fd = vfm_begin_drain(self->dev);
 	vfm_set_state_err(self->dev, VFM_STOP, EBUSY);
 	vfm_set_state_err(self->dev, VFM_STOP_COPY, EBUSY);
 	vfm_set_state_err(self->dev, VFM_RESUMING, EBUSY);
@@ -218,7 +201,7 @@ TEST_F(drain, on_the_way)
 	close(fd);
 
 	configure(self->dev, self->latency, 1000);
-	fd = begin(self->dev);
+	fd = vfm_begin_drain(self->dev);
 	wait_drained(fd);
 	close(vfm_set_state(self->dev, VFM_STOP_COPY));
 	vfm_assert_state(self->dev, VFM_STOP_COPY);
@@ -244,7 +227,7 @@ TEST_F(drain, plain_client)
 /* Having called it is the opt-in: over closing and reset, to the last close. */
 TEST_F(drain, opt_in)
 {
-	int fd = begin(self->dev);
+	int fd = vfm_begin_drain(self->dev);
 
 	wait_drained(fd);
 	close(fd);
@@ -252,7 +235,7 @@ TEST_F(drain, opt_in)
 	vfm_reset(self->dev);
 	vfm_set_state_err(self->dev, self->quiet, EBUSY);
 	vfm_assert_state(self->dev, VFM_RUNNING);
-	fd = begin(self->dev);
+	fd = vfm_begin_drain(self->dev);
 	wait_drained(fd);
 	vfm_set_state_nofd(self->dev, self->quiet);
 	close(fd);
@@ -289,7 +272,7 @@ TEST_F(drain, workload)
 	configure(self->dev, "dirty_rate", 1 << 20);
 	VFM_WAIT(ticks(self->dev) > 5);
 
-	fd = begin(self->dev);
+	fd = vfm_begin_drain(self->dev);
 	wait_drained(fd);
 	before = ticks(self->dev);
 	wait_ticks(clock);
@@ -312,7 +295,7 @@ TEST_F(drain, closed_later)
 
 	configure(self->dev, "dirty_rate", 1 << 20);
 
-	fd = begin(self->dev);
+	fd = vfm_begin_drain(self->dev);
 	wait_drained(fd);
 	vfm_set_state_nofd(self->dev, VFM_STOP);
 	vfm_set_state_nofd(self->dev, VFM_RUNNING);
@@ -332,14 +315,14 @@ TEST_F(drain, closed_later)
 
 TEST_F(drain, second)
 {
-	int fd = begin(self->dev), again;
+	int fd = vfm_begin_drain(self->dev), again;
 
-	ASSERT_EQ(-EBUSY, begin_err(self->dev));
+	vfm_begin_drain_err(self->dev, EBUSY);
 	wait_drained(fd);
-	ASSERT_EQ(-EBUSY, begin_err(self->dev));
+	vfm_begin_drain_err(self->dev, EBUSY);
 	ASSERT_EQ(POLLIN, vfm_poll(fd, POLLIN, 0));
 	close(fd);
-	again = begin(self->dev);
+	again = vfm_begin_drain(self->dev);
 	wait_drained(again);
 	close(again);
 }
@@ -349,15 +332,15 @@ TEST_F(drain, reset)
 	int fd, again;
 
 	configure(self->dev, self->latency, MIGSIM_FOREVER_US);
-	fd = begin(self->dev);
+	fd = vfm_begin_drain(self->dev);
 	ASSERT_EQ(0, vfm_poll(fd, POLLIN, 0));
 	vfm_reset(self->dev);
 	ASSERT_EQ(POLLERR | POLLHUP, vfm_poll(fd, POLLIN, 0));
-	again = begin(self->dev);
+	again = vfm_begin_drain(self->dev);
 	ASSERT_EQ(0, vfm_poll(again, POLLIN, 0));
 	/* The old one is nothing to the new one. */
 	close(fd);
-	ASSERT_EQ(-EBUSY, begin_err(self->dev));
+	vfm_begin_drain_err(self->dev, EBUSY);
 	ASSERT_EQ(0, vfm_poll(again, POLLIN, 0));
 	close(again);
 }
@@ -367,13 +350,13 @@ TEST_F(drain, device_closed)
 {
 	int fd, again;
 
-	fd = begin(self->dev);
+	fd = vfm_begin_drain(self->dev);
 	wait_drained(fd);
 	vfm_close(self->dev);
 	ASSERT_EQ(POLLERR | POLLHUP, vfm_poll(fd, POLLIN, 0));
 	vfm_open(self->dev);
 	ASSERT_EQ(POLLERR | POLLHUP, vfm_poll(fd, POLLIN, 0));
-	again = begin(self->dev);
+	again = vfm_begin_drain(self->dev);
 	wait_drained(again);
 	close(fd);
 	ASSERT_EQ(POLLIN, vfm_poll(again, POLLIN, 0));
@@ -390,7 +373,7 @@ TEST_F(drain, wakes)
 	struct vfm_io io = { .len = POLLIN };
 
 	configure(self->dev, self->latency, MIGSIM_FOREVER_US);
-	io.fd = begin(self->dev);
+	io.fd = vfm_begin_drain(self->dev);
 	vfm_thread_start(&poller, vfm_thread_poll, &io);
 	vfm_assert_blocked(&poller);
 	vfm_reset(self->dev);
@@ -398,7 +381,7 @@ TEST_F(drain, wakes)
 	close(io.fd);
 
 	configure(self->dev, self->latency, LONG_US);
-	io.fd = begin(self->dev);
+	io.fd = vfm_begin_drain(self->dev);
 	vfm_thread_start(&poller, vfm_thread_poll, &io);
 	ASSERT_EQ(POLLIN, vfm_thread_join(&poller));
 	close(io.fd);
@@ -411,7 +394,7 @@ static void check_nothing(struct vfm_device *dev, u32 quiet)
 
 	vfm_set_state_nofd(dev, quiet);
 	vfm_set_state_nofd(dev, VFM_RUNNING);
-	fd = begin(dev);
+	fd = vfm_begin_drain(dev);
 	wait_drained(fd);
 	close(fd);
 }
@@ -419,12 +402,12 @@ static void check_nothing(struct vfm_device *dev, u32 quiet)
 TEST_F(drain, emfile)
 {
 	struct rlimit tight = self->limit;
-	int lowest = open("/dev/null", O_RDONLY), ret;
+	int lowest = open("/dev/null", O_RDONLY), fd, ret;
 
 	close(lowest);
 	tight.rlim_cur = lowest;
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &tight));
-	ret = begin_err(self->dev);
+	ret = __vfm_begin_drain(self->dev, &fd);
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &self->limit));
 	ASSERT_EQ(-EMFILE, ret);
 	check_nothing(self->dev, self->quiet);
@@ -443,13 +426,13 @@ TEST_F(drain, efault)
 /* The drain is over when the last of them is closed, in whatever process. */
 TEST_F(drain, dup_and_fork)
 {
-	int fd = begin(self->dev), twin = dup(fd), status, go[2];
+	int fd = vfm_begin_drain(self->dev), twin = dup(fd), status, go[2];
 	pid_t child;
 
 	wait_drained(fd);
 	close(fd);
 	ASSERT_EQ(POLLIN, vfm_poll(twin, POLLIN, 0));
-	ASSERT_EQ(-EBUSY, begin_err(self->dev));
+	vfm_begin_drain_err(self->dev, EBUSY);
 
 	ASSERT_EQ(0, pipe(go));
 	child = fork();
@@ -463,12 +446,12 @@ TEST_F(drain, dup_and_fork)
 	}
 	close(go[0]);
 	close(twin);
-	ASSERT_EQ(-EBUSY, begin_err(self->dev));
+	vfm_begin_drain_err(self->dev, EBUSY);
 	close(go[1]);
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	ASSERT_EQ(0, status);
 	/* The child's files are closed by now. */
-	fd = begin(self->dev);
+	fd = vfm_begin_drain(self->dev);
 	wait_drained(fd);
 	close(fd);
 }
@@ -476,7 +459,7 @@ TEST_F(drain, dup_and_fork)
 /* It is no data fd: nothing is read, written or asked for. */
 TEST_F(drain, fd_is_for_poll)
 {
-	int fd = begin(self->dev);
+	int fd = vfm_begin_drain(self->dev);
 	char c;
 
 	ASSERT_EQ(-EINVAL, vfm_read(fd, &c, 1));

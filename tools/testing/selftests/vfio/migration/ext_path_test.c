@@ -35,7 +35,7 @@ FIXTURE_SETUP(path)
 	vfm_open(self->dev);
 	self->flags = self->dev->flags;
 	if (variant->back) {
-		ASSERT_EQ(0, __vfm_allow_copy_back(self->dev));
+		vfm_allow_copy_back(self->dev);
 		self->flags |= VFM_COPY_BACK;
 	}
 }
@@ -48,10 +48,8 @@ FIXTURE_TEARDOWN(path)
 static struct vfio_device_feature_migx_path query(struct vfm_device *dev,
 						  u32 from, u32 to)
 {
-	struct vfio_device_feature_migx_path got;
-	int ret = __vfm_query_path(dev, from, to, &got);
+	struct vfio_device_feature_migx_path got = vfm_query_path(dev, from, to);
 
-	VFIO_ASSERT_EQ(ret, 0, "%u to %u: %s", from, to, strerror(-ret));
 	VFIO_ASSERT_EQ(got.from, from);
 	VFIO_ASSERT_EQ(got.to, to);
 	VFIO_ASSERT_LE(got.nr_steps, ARRAY_SIZE(got.steps));
@@ -187,7 +185,7 @@ TEST_F(path, opt_in)
 	check_all(self->dev, self->dev->flags);
 	if (!(self->dev->flags & VFIO_MIGRATION_PRE_COPY))
 		return;
-	ASSERT_EQ(0, __vfm_allow_copy_back(self->dev));
+	vfm_allow_copy_back(self->dev);
 	check_all(self->dev, self->dev->flags | VFM_COPY_BACK);
 	vfm_reset(self->dev);
 	check_all(self->dev, self->dev->flags | VFM_COPY_BACK);
@@ -211,15 +209,15 @@ TEST_F(path, refusals)
 	/* Each byte of what has to be 0. */
 	for (i = offsetof(typeof(bad), flags); i < len; i++) {
 		byte[i] = 1;
-		ASSERT_EQ(-EINVAL, __vfm_ext(self->dev, get, index, &bad, len));
+		vfm_ext_err(self->dev, get, index, &bad, len, EINVAL);
 		ASSERT_EQ(1, byte[i]);
 		byte[i] = 0;
 	}
 
 	exact = bad;
 	longer = bad;
-	ASSERT_EQ(0, __vfm_ext(self->dev, get, index, &exact, len));
-	ASSERT_EQ(0, __vfm_ext_longer(self->dev, get, index, &longer, len));
+	vfm_ext(self->dev, get, index, &exact, len);
+	vfm_ext_longer(self->dev, get, index, &longer, len);
 	ASSERT_NE(0, exact.nr_steps);
 	ASSERT_EQ(0, memcmp(&exact, &longer, len));
 	vfm_assert_state(self->dev, VFM_RUNNING);
@@ -230,10 +228,10 @@ TEST_F(path, unknown_feature)
 {
 	u8 data[64] = { 0 };
 
-	ASSERT_EQ(-ENOTTY, __vfm_ext(self->dev, VFIO_DEVICE_FEATURE_GET, 0xf004,
-				     data, sizeof(data)));
-	ASSERT_EQ(-ENOTTY, __vfm_ext(self->dev, VFIO_DEVICE_FEATURE_PROBE,
-				     0xefff, data, sizeof(data)));
+	vfm_ext_err(self->dev, VFIO_DEVICE_FEATURE_GET, 0xf004, data,
+		    sizeof(data), ENOTTY);
+	vfm_ext_err(self->dev, VFIO_DEVICE_FEATURE_PROBE, 0xefff, data,
+		    sizeof(data), ENOTTY);
 }
 
 TEST_HARNESS_MAIN

@@ -9,6 +9,10 @@
 
 #include <libvfio_migration.h>
 
+#define GET	VFIO_DEVICE_FEATURE_GET
+#define SET	VFIO_DEVICE_FEATURE_SET
+#define PROBE	VFIO_DEVICE_FEATURE_PROBE
+
 /* A1, and that the names below mean what the kernel means. */
 _Static_assert(VFM_ERROR == 0 && VFM_STOP == 1 && VFM_RUNNING == 2 &&
 	       VFM_STOP_COPY == 3 && VFM_RESUMING == 4 &&
@@ -105,17 +109,11 @@ TEST_F(fsm, flags)
 		n++;
 	ASSERT_EQ(variant->arcs, n);
 
-	ASSERT_EQ(0, __vfm_feature(fd, VFIO_DEVICE_FEATURE_PROBE |
-				   VFIO_DEVICE_FEATURE_GET | index,
-				   &mig, sizeof(mig)));
-	ASSERT_EQ(-EINVAL, __vfm_feature(fd, VFIO_DEVICE_FEATURE_PROBE |
-					 VFIO_DEVICE_FEATURE_SET | index,
-					 &mig, sizeof(mig)));
-	ASSERT_EQ(-EINVAL, __vfm_feature(fd, VFIO_DEVICE_FEATURE_SET | index,
-					 &mig, sizeof(mig)));
-	ASSERT_EQ(-EINVAL, __vfm_feature_argsz(fd, VFIO_DEVICE_FEATURE_GET |
-					       index, &mig, sizeof(mig),
-					       argsz - 1));
+	vfm_feature(fd, PROBE | GET | index, &mig, sizeof(mig));
+	vfm_feature_err(fd, PROBE | SET | index, &mig, sizeof(mig), EINVAL);
+	vfm_feature_err(fd, SET | index, &mig, sizeof(mig), EINVAL);
+	vfm_feature_argsz_err(fd, GET | index, &mig, sizeof(mig), argsz - 1,
+			      EINVAL);
 	ASSERT_EQ(0, mig.flags);
 }
 
@@ -128,13 +126,9 @@ TEST_F(fsm, state_feature)
 	const size_t argsz = sizeof(struct vfio_device_feature) + sizeof(mig);
 	const int fd = self->dev->fd;
 
-	ASSERT_EQ(0, __vfm_feature(fd, VFIO_DEVICE_FEATURE_PROBE |
-				   VFIO_DEVICE_FEATURE_GET |
-				   VFIO_DEVICE_FEATURE_SET | index,
-				   &mig, sizeof(mig)));
-	ASSERT_EQ(-EINVAL, __vfm_feature_argsz(fd, VFIO_DEVICE_FEATURE_SET |
-					       index, &mig, sizeof(mig),
-					       argsz - 1));
+	vfm_feature(fd, PROBE | GET | SET | index, &mig, sizeof(mig));
+	vfm_feature_argsz_err(fd, SET | index, &mig, sizeof(mig), argsz - 1,
+			      EINVAL);
 	/* Neither a probe nor a refused call has done anything. */
 	vfm_assert_state(self->dev, VFM_RUNNING);
 	/* The reset that the uAPI promises is announced. */

@@ -340,7 +340,7 @@ TEST_F(memory, too_small_for_saving)
 TEST_F(memory, too_small_for_resuming)
 {
 	struct vfm_buf got = { 0 };
-	int fd, ret;
+	int fd;
 
 	/* Longer than what the machine loads while a section is written. */
 	vfm_attr_set(self->dev, "state_size", 4 << 20);
@@ -350,8 +350,7 @@ TEST_F(memory, too_small_for_resuming)
 	vfm_attr_set(self->dev, "bandwidth", 65536);
 	vfm_open(self->dev);
 	ASSERT_EQ(0, set_state_limited(self, VFM_RESUMING, 1 << 20, &fd));
-	ret = __vfm_feed(fd, got.data, got.len, NULL, NULL);
-	ASSERT_EQ(-ENOMEM, ret);
+	vfm_feed_err(fd, got.data, got.len, NULL, ENOMEM);
 	ASSERT_EQ(-ENOMEM, vfm_write(fd, got.data, 1));
 	vfm_set_state_err(self->dev, VFM_STOP, ENOMEM);
 	vfm_assert_state(self->dev, VFM_ERROR);

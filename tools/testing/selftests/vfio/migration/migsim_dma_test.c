@@ -207,7 +207,7 @@ TEST_F(dma, drained)
 {
 	int fd;
 
-	ASSERT_EQ(0, __vfm_begin_drain(self->dev, &fd));
+	fd = vfm_begin_drain(self->dev);
 	vfm_dma_queue(self->dev, MIGSIM_DMA_WRITE, IOVA, 0, 4096);
 	vfm_command_write(self->dev, RUNNING);
 	ASSERT_EQ(POLLIN, vfm_poll(fd, POLLIN, vfm_deadline_ms()));
@@ -267,7 +267,7 @@ TEST_F(stuck, drain)
 	char content[4096] = "";
 	int fd;
 
-	ASSERT_EQ(0, __vfm_begin_drain(self->dev, &fd));
+	fd = vfm_begin_drain(self->dev);
 	ASSERT_EQ(POLLIN, vfm_poll(fd, POLLIN, vfm_deadline_ms()));
 	vfm_uffd_release(&self->uffd, content);
 	usleep(50000);

@@ -46,7 +46,7 @@ static struct vfio_precopy_info info(int fd)
 {
 	struct vfio_precopy_info info = { .flags = ~0U };
 
-	VFIO_ASSERT_EQ(__vfm_precopy_info(fd, &info), 0);
+	vfm_precopy_info(fd, &info);
 	return info;
 }
 
@@ -88,7 +88,7 @@ TEST_F(reinit, told_once)
 	struct vfio_precopy_info i;
 	int fd;
 
-	ASSERT_EQ(0, __vfm_ask_reinit(self->dev));
+	vfm_ask_reinit(self->dev);
 	fd = vfm_set_state(self->dev, VFM_PRE_COPY);
 	ASSERT_EQ(0, info(fd).flags);
 	vfm_drain_err(fd, &self->got, NULL, ENOMSG);
@@ -145,7 +145,7 @@ TEST_F(reinit, unread)
 	size_t unread;
 	int fd;
 
-	ASSERT_EQ(0, __vfm_ask_reinit(self->dev));
+	vfm_ask_reinit(self->dev);
 	fd = end_of_pass(self);
 	write_page(self->dev, 1);
 	write_page(self->dev, 9);
@@ -167,7 +167,7 @@ TEST_F(reinit, again)
 {
 	int fd, n;
 
-	ASSERT_EQ(0, __vfm_ask_reinit(self->dev));
+	vfm_ask_reinit(self->dev);
 	fd = end_of_pass(self);
 	for (n = 0; n < 3; n++) {
 		reconfigure(self->dev);
@@ -185,10 +185,10 @@ TEST_F(reinit, not_lost)
 	struct vfio_precopy_info short_info = { .argsz = 8 };
 	int fd;
 
-	ASSERT_EQ(0, __vfm_ask_reinit(self->dev));
+	vfm_ask_reinit(self->dev);
 	fd = end_of_pass(self);
 	reconfigure(self->dev);
-	ASSERT_EQ(-EINVAL, __vfm_precopy_info(fd, &short_info));
+	vfm_precopy_info_err(fd, &short_info, EINVAL);
 	ASSERT_EQ(VFIO_PRECOPY_INFO_REINIT, info(fd).flags);
 	close(fd);
 }
@@ -199,7 +199,7 @@ TEST_F(reinit, elsewhere)
 	struct vfio_precopy_info i;
 	int fd;
 
-	ASSERT_EQ(0, __vfm_ask_reinit(self->dev));
+	vfm_ask_reinit(self->dev);
 	reconfigure(self->dev);
 	fd = vfm_set_state(self->dev, VFM_PRE_COPY);
 	i = info(fd);
@@ -218,7 +218,7 @@ TEST_F(reinit, opt_in)
 {
 	int fd;
 
-	ASSERT_EQ(0, __vfm_ask_reinit(self->dev));
+	vfm_ask_reinit(self->dev);
 	vfm_reset(self->dev);
 	fd = end_of_pass(self);
 	reconfigure(self->dev);
@@ -229,7 +229,7 @@ TEST_F(reinit, opt_in)
 	reconfigure(self->dev);
 	ASSERT_EQ(0, info(fd).flags);
 	/* Asked for after the fact is early enough. */
-	ASSERT_EQ(0, __vfm_ask_reinit(self->dev));
+	vfm_ask_reinit(self->dev);
 	ASSERT_EQ(VFIO_PRECOPY_INFO_REINIT, info(fd).flags);
 	close(fd);
 }
@@ -239,12 +239,12 @@ TEST_F(reinit, refusals)
 	const u32 index = VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2;
 	int fd;
 
-	ASSERT_EQ(0, __vfm_ext(self->dev, VFIO_DEVICE_FEATURE_PROBE |
-			       VFIO_DEVICE_FEATURE_SET, index, NULL, 0));
-	ASSERT_EQ(-EINVAL, __vfm_ext(self->dev, VFIO_DEVICE_FEATURE_GET, index,
-				     NULL, 0));
-	ASSERT_EQ(-EINVAL, __vfm_ext(self->dev, VFIO_DEVICE_FEATURE_PROBE |
-				     VFIO_DEVICE_FEATURE_GET, index, NULL, 0));
+	vfm_ext(self->dev, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET,
+		index, NULL, 0);
+	vfm_ext_err(self->dev, VFIO_DEVICE_FEATURE_GET, index, NULL, 0, EINVAL);
+	vfm_ext_err(self->dev,
+		    VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET, index,
+		    NULL, 0, EINVAL);
 	/* None of them was the opt-in. */
 	fd = end_of_pass(self);
 	reconfigure(self->dev);
@@ -262,7 +262,7 @@ TEST(reinit_without_precopy)
 	for (i = 0; i < ARRAY_SIZE(types); i++) {
 		VFM_REQUIRE_TYPE(types[i]);
 		dev = vfm_create_small(types[i]);
-		ASSERT_EQ(-EINVAL, __vfm_ask_reinit(dev));
+		vfm_ask_reinit_err(dev, EINVAL);
 		vfm_destroy(dev);
 	}
 }

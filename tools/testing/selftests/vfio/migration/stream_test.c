@@ -193,12 +193,10 @@ TEST_F(stream, other_device)
 
 	VFM_REQUIRE_TYPE(variant->other);
 	dst = vfm_trial_device(variant->other, STATE_SIZE);
-	ASSERT_EQ(-EMEDIUMTYPE, __vfm_restore(dst, t->good.data,
-					      t->good.len, NULL));
+	vfm_restore_err(dst, &t->good, NULL, EMEDIUMTYPE);
 	vfm_destroy(dst);
 	dst = vfm_trial_device(variant->type, STATE_SIZE + 4096);
-	ASSERT_EQ(-EMEDIUMTYPE, __vfm_restore(dst, t->good.data,
-					      t->good.len, NULL));
+	vfm_restore_err(dst, &t->good, NULL, EMEDIUMTYPE);
 	vfm_destroy(dst);
 }
 
@@ -300,8 +298,7 @@ TEST_F(stream, refused_early)
 	vfm_buf_copy(&t->bad, &t->good);
 	t->bad.data[3] ^= 4;
 	fd = vfm_enter(t->dev, VFM_RESUMING);
-	ASSERT_EQ(-EILSEQ, __vfm_feed(fd, t->bad.data, t->bad.len, NULL,
-				      &done));
+	done = vfm_feed_err(fd, t->bad.data, t->bad.len, NULL, EILSEQ);
 	ASSERT_GE(65536, done);
 	vfm_set_state_err(t->dev, VFM_STOP, EILSEQ);
 	close(fd);

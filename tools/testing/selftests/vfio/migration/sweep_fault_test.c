@@ -189,9 +189,7 @@ TEST_F(fault_sweep, load)
 			vfm_fault_clear(self->dev);
 			vfm_reset(self->dev);
 			rule(self, "load_fail", sections[i], errnos[j]);
-			VFIO_ASSERT_EQ(__vfm_restore(self->dev, self->stream.data,
-						     self->stream.len, NULL),
-				       -errnos[j]);
+			vfm_restore_err(self->dev, &self->stream, NULL, errnos[j]);
 			vfm_reset(self->dev);
 			vfm_restore(self->dev, &self->stream, NULL);
 			self->runs++;

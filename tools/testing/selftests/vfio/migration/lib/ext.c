@@ -34,16 +34,15 @@ static void check_ops(struct vfm_device *dev, u32 op, u32 index, void *data,
 	const u32 both = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
 	const u32 probe = VFIO_DEVICE_FEATURE_PROBE;
 
-	VFIO_ASSERT_EQ(__vfm_ext(dev, both & ~op, index, data, len), -EINVAL);
-	VFIO_ASSERT_EQ(__vfm_ext(dev, both, index, data, len), -EINVAL);
-	VFIO_ASSERT_EQ(__vfm_ext(dev, 0, index, data, len), -EINVAL);
-	VFIO_ASSERT_EQ(__vfm_ext(dev, probe | (both & ~op), index, data, len),
-		       -EINVAL);
-	VFIO_ASSERT_EQ(__vfm_ext(dev, probe | both, index, data, len), -EINVAL);
-	VFIO_ASSERT_EQ(__vfm_ext(dev, probe | op, index, data, len), 0);
-	VFIO_ASSERT_EQ(__vfm_ext(dev, probe, index, data, len), 0);
+	vfm_ext_err(dev, both & ~op, index, data, len, EINVAL);
+	vfm_ext_err(dev, both, index, data, len, EINVAL);
+	vfm_ext_err(dev, 0, index, data, len, EINVAL);
+	vfm_ext_err(dev, probe | (both & ~op), index, data, len, EINVAL);
+	vfm_ext_err(dev, probe | both, index, data, len, EINVAL);
+	vfm_ext(dev, probe | op, index, data, len);
+	vfm_ext(dev, probe, index, data, len);
 	/* A probe looks at no data. */
-	VFIO_ASSERT_EQ(__vfm_ext(dev, probe | op, index, NULL, 0), 0);
+	vfm_ext(dev, probe | op, index, NULL, 0);
 }
 
 static void check_lengths(struct vfm_device *dev, u32 op, u32 index,
@@ -61,8 +60,7 @@ static void check_lengths(struct vfm_device *dev, u32 op, u32 index,
 		longer[i] = 1;
 		VFIO_ASSERT_EQ(__vfm_ext(dev, op, index, longer, i + 1), -E2BIG,
 			       "byte %zu", i);
-		VFIO_ASSERT_EQ(__vfm_ext(dev, op, index, longer,
-					 sizeof(longer)), -E2BIG);
+		vfm_ext_err(dev, op, index, longer, sizeof(longer), E2BIG);
 		longer[i] = 0;
 	}
 }

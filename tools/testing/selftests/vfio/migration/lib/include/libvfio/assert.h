@@ -55,6 +55,21 @@
 	VFIO_LOG_AND_EXIT(_fmt, ##__VA_ARGS__);				\
 } while (0)
 
+/* The asserting and the expect-errno form of a call that returns 0 or -errno. */
+#define VFM_SUCCEEDS(_call) do {					\
+	int __call_ret = (_call);					\
+									\
+	VFIO_ASSERT_EQ(__call_ret, 0, "%s: %s", #_call,			\
+		       strerror(-__call_ret));				\
+} while (0)
+
+#define VFM_FAILS(_call, _errno) do {					\
+	int __call_ret = (_call), __call_err = (_errno);		\
+									\
+	VFIO_ASSERT_EQ(__call_ret, -__call_err, "%s: wanted %s, got %s", #_call, \
+		       strerror(__call_err), strerror(-__call_ret));	\
+} while (0)
+
 #define snprintf_assert(_s, _size, _fmt, ...) do {			\
 	int __ret = snprintf(_s, _size, _fmt, ##__VA_ARGS__);		\
 									\

@@ -4,8 +4,9 @@
  * kernel offers (cdev and iommufd, or group and type1), its migration states,
  * its data fds.
  *
- * Helpers come in three kinds: __vfm_x() returns 0 or -errno, vfm_x() asserts
- * success and gives the result, vfm_x_err() asserts one errno.
+ * Calls come in three forms: __vfm_x() returns 0 or -errno, vfm_x() asserts
+ * success and gives the result, if it is one that can be given, and vfm_x_err()
+ * asserts one errno, which is its last argument.
  */
 #ifndef SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_MIGRATION_H
 #define SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_MIGRATION_H
@@ -71,6 +72,7 @@ void vfm_sysfs_path(struct vfm_device *dev, const char *file, char *path,
 /* Opening and closing; a device that is open is closed first. */
 int __vfm_open(struct vfm_device *dev);
 void vfm_open(struct vfm_device *dev);
+#define vfm_open_err(_dev, _errno) VFM_FAILS(__vfm_open(_dev), _errno)
 void vfm_close(struct vfm_device *dev);
 static inline void vfm_reopen(struct vfm_device *dev)
 {
@@ -82,6 +84,14 @@ static inline void vfm_reopen(struct vfm_device *dev)
 int __vfm_feature(int fd, u32 flags, void *data, size_t len);
 int __vfm_feature_argsz(int fd, u32 flags, void *data, size_t len,
 			u32 argsz);
+#define vfm_feature(_fd, _flags, _data, _len) \
+	VFM_SUCCEEDS(__vfm_feature(_fd, _flags, _data, _len))
+#define vfm_feature_err(_fd, _flags, _data, _len, _errno) \
+	VFM_FAILS(__vfm_feature(_fd, _flags, _data, _len), _errno)
+#define vfm_feature_argsz(_fd, _flags, _data, _len, _argsz) \
+	VFM_SUCCEEDS(__vfm_feature_argsz(_fd, _flags, _data, _len, _argsz))
+#define vfm_feature_argsz_err(_fd, _flags, _data, _len, _argsz, _errno) \
+	VFM_FAILS(__vfm_feature_argsz(_fd, _flags, _data, _len, _argsz), _errno)
 
 int __vfm_get_state(struct vfm_device *dev, u32 *state);
 int __vfm_set_state(struct vfm_device *dev, u32 state, int *data_fd);
@@ -93,9 +103,14 @@ int __vfm_reset(struct vfm_device *dev);
 #define vfm_get_state(_dev) ({						\
 	u32 __state = ~0U;						\
 									\
-	VFIO_ASSERT_EQ(__vfm_get_state(_dev, &__state), 0);		\
+	VFM_SUCCEEDS(__vfm_get_state(_dev, &__state));			\
 	__state;							\
 })
+#define vfm_get_state_err(_dev, _errno) do {				\
+	u32 __state;							\
+									\
+	VFM_FAILS(__vfm_get_state(_dev, &__state), _errno);		\
+} while (0)
 
 #define vfm_assert_state(_dev, _state) do {				\
 	u32 __want = (_state), __have = vfm_get_state(_dev);	\
@@ -132,14 +147,37 @@ int __vfm_reset(struct vfm_device *dev);
 		       strerror(-__set_ret));				\
 } while (0)
 
-#define vfm_data_size(_dev) ({						\
-	u64 __size = 0;						\
+#define vfm_migration_flags(_dev) ({					\
+	u64 __flags = 0;						\
 									\
-	VFIO_ASSERT_EQ(__vfm_data_size(_dev, &__size), 0);		\
+	VFM_SUCCEEDS(__vfm_migration_flags(_dev, &__flags));		\
+	__flags;							\
+})
+#define vfm_migration_flags_err(_dev, _errno) do {			\
+	u64 __flags;							\
+									\
+	VFM_FAILS(__vfm_migration_flags(_dev, &__flags), _errno);	\
+} while (0)
+
+#define vfm_data_size(_dev) ({						\
+	u64 __size = 0;							\
+									\
+	VFM_SUCCEEDS(__vfm_data_size(_dev, &__size));			\
 	__size;								\
 })
+#define vfm_data_size_err(_dev, _errno) do {				\
+	u64 __size;							\
+									\
+	VFM_FAILS(__vfm_data_size(_dev, &__size), _errno);		\
+} while (0)
 
-#define vfm_reset(_dev) VFIO_ASSERT_EQ(__vfm_reset(_dev), 0)
+#define vfm_precopy_info(_fd, _info) \
+	VFM_SUCCEEDS(__vfm_precopy_info(_fd, _info))
+#define vfm_precopy_info_err(_fd, _info, _errno) \
+	VFM_FAILS(__vfm_precopy_info(_fd, _info), _errno)
+
+#define vfm_reset(_dev) VFM_SUCCEEDS(__vfm_reset(_dev))
+#define vfm_reset_err(_dev, _errno) VFM_FAILS(__vfm_reset(_dev), _errno)
 
 /*
  * Takes a device in RUNNING to @state and gives the data fd that belongs to the
@@ -185,15 +223,22 @@ void *vfm_buf_room(struct vfm_buf *buf, size_t len);
  */
 int __vfm_drain(int fd, struct vfm_buf *buf, struct vfm_rng *rng);
 #define vfm_drain(_fd, _buf, _rng) \
-	VFIO_ASSERT_EQ(__vfm_drain(_fd, _buf, _rng), 0)
+	VFM_SUCCEEDS(__vfm_drain(_fd, _buf, _rng))
 #define vfm_drain_err(_fd, _buf, _rng, _errno) \
-	VFIO_ASSERT_EQ(__vfm_drain(_fd, _buf, _rng), -(_errno))
+	VFM_FAILS(__vfm_drain(_fd, _buf, _rng), _errno)
 
 /* Writes all of it, in segments as above; *@done is what was taken. */
 int __vfm_feed(int fd, const void *data, size_t len, struct vfm_rng *rng,
 	       size_t *done);
 #define vfm_feed(_fd, _data, _len, _rng) \
-	VFIO_ASSERT_EQ(__vfm_feed(_fd, _data, _len, _rng, NULL), 0)
+	VFM_SUCCEEDS(__vfm_feed(_fd, _data, _len, _rng, NULL))
+/* Gives what was taken before. */
+#define vfm_feed_err(_fd, _data, _len, _rng, _errno) ({			\
+	size_t __taken = 0;						\
+									\
+	VFM_FAILS(__vfm_feed(_fd, _data, _len, _rng, &__taken), _errno); \
+	__taken;							\
+})
 
 /* A whole save from the current state; leaves the device in STOP. */
 void vfm_save(struct vfm_device *dev, struct vfm_buf *buf, struct vfm_rng *rng);
@@ -204,7 +249,9 @@ void vfm_save(struct vfm_device *dev, struct vfm_buf *buf, struct vfm_rng *rng);
 int __vfm_restore(struct vfm_device *dev, const void *data, size_t len,
 		  struct vfm_rng *rng);
 #define vfm_restore(_dev, _buf, _rng) \
-	VFIO_ASSERT_EQ(__vfm_restore(_dev, (_buf)->data, (_buf)->len, _rng), 0)
+	VFM_SUCCEEDS(__vfm_restore(_dev, (_buf)->data, (_buf)->len, _rng))
+#define vfm_restore_err(_dev, _buf, _rng, _errno) \
+	VFM_FAILS(__vfm_restore(_dev, (_buf)->data, (_buf)->len, _rng), _errno)
 
 /* BAR access through the device fd; the length accessed or -errno. */
 ssize_t __vfm_bar_read(struct vfm_device *dev, int bar, u64 off, void *buf,
