@@ -22,6 +22,8 @@
 	"uapi VFIO_DEVICE_FEATURE: an unknown feature is ENOTTY, a flag EINVAL"
 #define RULE_SIZE \
 	"uapi MIG_DATA_SIZE: an estimate of what STOP_COPY needs, in each state"
+#define RULE_INFO \
+	"uapi VFIO_DEVICE_GET_INFO: every device answers it"
 #define RULE_ANNOUNCED \
 	"uapi VFIO_DEVICE_FLAGS_RESET: set by a device that supports reset"
 
@@ -183,7 +185,8 @@ TEST_F(conf, reset_announced)
 	struct vfio_device_info info = { .argsz = sizeof(info) };
 
 	VFM_REQUIRE_RESET(self->dev);
-	ASSERT_EQ(0, ioctl(self->dev->fd, VFIO_DEVICE_GET_INFO, &info));
+	ASSERT_EQ(0, ioctl(self->dev->fd, VFIO_DEVICE_GET_INFO, &info))
+		RULE(RULE_INFO);
 	ASSERT_TRUE(info.flags & VFIO_DEVICE_FLAGS_RESET) RULE(RULE_ANNOUNCED);
 }
 

@@ -202,7 +202,8 @@ TEST_F(conf, cancelled)
 
 	for (i = 0; i < 3; i++) {
 		vfm_judge_enter(self->dev, VFM_STOP_COPY, &fd);
-		ASSERT_LT(0, vfm_read(fd, page, sizeof(page)));
+		ASSERT_LT(0, vfm_read(fd, page, sizeof(page)))
+			RULE(RULE_DIRECTION);
 		ASSERT_EQ(-1, vfm_set_state(self->dev, VFM_RUNNING))
 			RULE(RULE_CANCEL);
 		close(fd);

@@ -78,11 +78,13 @@ TEST_F(precopy, arguments)
 	}
 	info = (struct vfio_precopy_info) { .argsz = 4096 };
 	ASSERT_EQ(0, __vfm_precopy_info(self->fd, &info)) RULE(RULE_ARGSZ);
-	ASSERT_EQ(-1, ioctl(self->fd, VFIO_MIG_GET_PRECOPY_INFO, NULL));
+	ASSERT_EQ(-1, ioctl(self->fd, VFIO_MIG_GET_PRECOPY_INFO, NULL))
+		RULE(RULE_FAULT);
 	ASSERT_EQ(EFAULT, errno) RULE(RULE_FAULT);
-	ASSERT_EQ(-1, ioctl(self->fd, _IO(VFIO_TYPE, 0xff), &info));
+	ASSERT_EQ(-1, ioctl(self->fd, _IO(VFIO_TYPE, 0xff), &info))
+		RULE(RULE_ENOTTY);
 	ASSERT_EQ(ENOTTY, errno) RULE(RULE_ENOTTY);
-	ASSERT_EQ(-1, ioctl(self->fd, VFIO_DEVICE_RESET));
+	ASSERT_EQ(-1, ioctl(self->fd, VFIO_DEVICE_RESET)) RULE(RULE_ENOTTY);
 	ASSERT_EQ(ENOTTY, errno) RULE(RULE_ENOTTY);
 	ASSERT_EQ(VFM_PRE_COPY, vfm_get_state(self->dev)) RULE(RULE_ENOTTY);
 }

@@ -54,7 +54,8 @@ TEST_F(conf, amid_data)
 	int fd;
 
 	vfm_judge_enter(self->dev, VFM_STOP_COPY, &fd);
-	ASSERT_LT(0, vfm_judge_read(fd, page, half < 64 ? half : 64));
+	ASSERT_LT(0, vfm_judge_read(fd, page, half < 64 ? half : 64))
+		RULE(RULE_DIRECTION);
 	vfm_reset(self->dev);
 	ASSERT_EQ(VFM_RUNNING, vfm_get_state(self->dev)) RULE(RULE_RESET);
 	vfm_judge_over(fd, true);

@@ -91,7 +91,7 @@ TEST_F(conf, sessions_are_apart)
 
 	vfm_judge_save(self->dev, &self->got, NULL);
 	vfm_judge_enter(self->dev, VFM_STOP_COPY, &fd);
-	ASSERT_LT(0, vfm_read(fd, self->page, 8));
+	ASSERT_LT(0, vfm_read(fd, self->page, 8)) RULE(RULE_DIRECTION);
 	vfm_set_state_nofd(self->dev, VFM_STOP);
 	next = vfm_set_state(self->dev, VFM_STOP_COPY);
 	ASSERT_LE(0, next) RULE(RULE_FD);
@@ -102,7 +102,8 @@ TEST_F(conf, sessions_are_apart)
 	vfm_judge_accepts(self->dev, &half, NULL);
 
 	vfm_judge_enter(self->dev, VFM_RESUMING, &fd);
-	ASSERT_LT(0, vfm_write(fd, self->got.data, self->got.len / 2));
+	ASSERT_LT(0, vfm_write(fd, self->got.data, self->got.len / 2))
+		RULE(RULE_DIRECTION);
 	vfm_reset(self->dev);
 	next = vfm_set_state(self->dev, VFM_RESUMING);
 	ASSERT_LE(0, next) RULE(RULE_FD);
@@ -120,7 +121,8 @@ TEST_F(precopy, group_shares_fd)
 	int fd, err;
 
 	vfm_judge_enter(self->dev, VFM_PRE_COPY, &fd);
-	ASSERT_LT(0, vfm_read(fd, vfm_buf_room(&self->got, 8), 8));
+	ASSERT_LT(0, vfm_read(fd, vfm_buf_room(&self->got, 8), 8))
+		RULE(RULE_DIRECTION);
 	self->got.len = 0;
 	close(fd);
 

@@ -146,9 +146,10 @@ TEST_F(conf, refusals_keep_session)
 	size_t i;
 	int fd, none;
 
-	ASSERT_TRUE(vfm_judge_enter(self->dev, VFM_STOP_COPY, &fd));
+	ASSERT_TRUE(vfm_judge_enter(self->dev, VFM_STOP_COPY, &fd))
+		RULE(RULE_SYNC);
 	n = vfm_read(fd, vfm_buf_room(&got, 16), 16);
-	ASSERT_LT(0, n);
+	ASSERT_LT(0, n) RULE(RULE_DIRECTION);
 	got.len = n;
 	for (i = 0; i < ARRAY_SIZE(refused); i++)
 		ASSERT_EQ(-EINVAL, __vfm_set_state(self->dev, refused[i], &none))
@@ -171,7 +172,7 @@ TEST_F(conf, unclaimed_states)
 	if (vfm_supports(self->dev, VFM_PRE_COPY_P2P))
 		SKIP(return, "the device claims all states");
 	for (from = VFM_STOP; from <= VFM_RESUMING; from++) {
-		ASSERT_TRUE(enter(self->dev, NULL, from, &fd));
+		ASSERT_TRUE(enter(self->dev, NULL, from, &fd)) RULE(RULE_SYNC);
 		for (to = VFM_RUNNING_P2P; to < VFM_NR_STATES; to++) {
 			if (vfm_supports(self->dev, to))
 				continue;

@@ -25,6 +25,8 @@
 	"uapi vfio_device_mig_state: no path there, so it fails and changes nothing"
 #define RULE_FD \
 	"uapi MIG_DEVICE_STATE: data_fd comes with a new session, and only then"
+#define RULE_DIRECTION \
+	"uapi vfio_device_mig_state: data is read() to save and written to resume"
 #define RULE_ENDS \
 	"vfio.h migration_set_state: the fd ends or fails when its session is left"
 #define RULE_EOS \
