@@ -54,7 +54,7 @@ help:
 	@echo '                DEVICE= PCI address, mdev uuid or /dev/vfio/devices/vfioN,'
 	@echo '                DESTRUCTIVE=1 adds tests that may break it and the machine'
 	@echo '  check-model   search a model of sessions, reset and close for mistakes in'
-	@echo '                the order of things; ROUNDS=1: a bigger one, for longer'
+	@echo '                the order of things; ROUNDS=N: a bigger one, for longer'
 	@echo '  kunit         unit tests of the core, in User Mode Linux'
 	@echo '  graphs        write what the audit tool prints into Documentation/'
 	@echo '  clean         remove build/ (downloads stay in the cache,'
