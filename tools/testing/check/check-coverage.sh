@@ -3,7 +3,8 @@
 #
 # make check-coverage: which lines and branches of the core the selftests and the unit
 # tests reach, by gcov on User Mode Linux. coverage-gaps has a reason for each
-# branch that they do not. Prints KTAP as check.sh does.
+# branch that they do not. Some of the tests are traced, and the automaton has to allow
+# what the core did in them. Prints KTAP as check.sh does.
 
 VM=$(dirname "$(realpath "$0")")/../vm/uml.sh
 # shellcheck source=tools/testing/check/lib.sh
@@ -16,6 +17,8 @@ EXPECTED_SKIPS=${EXPECTED_SKIPS:-$SELFTESTS/expected-skips.uml}
 # Instrumented code is slow, and the tenth round takes the branches of the first.
 export VFM_FEWER=${VFM_FEWER:-5}
 least_lines=95 least_branches=85
+# What the automaton is to see: transitions and their failures, resets, sessions.
+export VFM_TRACED='fsm_test reset_test unwind_test session_test'
 
 tools/testing/vm/deps.sh || exit 1
 rm -rf "$out" build/reliability/check-coverage.json
@@ -67,6 +70,23 @@ stale_fails()
 		grep -q '^# excuses nothing: fsm.c:' "$out/stale.gaps.report"
 }
 
+# judge_traces: does the automaton allow what the core has done?
+judge_traces()
+{
+	local name trace kind
+
+	for name in $VFM_TRACED; do
+		trace=$out/selftests/$name.trace
+		kind=ok
+		[[ " ${programs[*]} " = *" $name "* ]] || continue
+		tools/verification/vfio-migration/trace_check.py \
+			tools/verification/models/vfio_migration.dot "$trace" \
+			> "$out/$name.automaton" 2>&1 || kind=not
+		sed 's/^/# /' "$out/$name.automaton"
+		result $kind "automaton:$name" "see $trace"
+	done
+}
+
 echo "TAP version 13"
 step kernel tools/testing/vm/uml-build.sh
 UML=$(tools/testing/vm/uml-build.sh) || exit 1
@@ -77,6 +97,7 @@ RUN_FLAGS=(-M "$out/modules")
 start_selftests
 wait
 collect_selftests
+judge_traces
 run_kunit "$out/results" "$out/modules/vfio-migration.ko" \
 	"$out/kunit/vfio-migration-kunit.ko"
 

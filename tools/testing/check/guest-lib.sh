@@ -34,6 +34,26 @@ save_counters()
 		done
 }
 
+# start_trace: of our tracepoints, by the clock that orders the events of two CPUs
+start_trace()
+{
+	local dir=/sys/kernel/tracing/instances/check
+
+	mkdir "$dir" && echo counter > $dir/trace_clock &&
+		echo 32768 > $dir/buffer_size_kb &&
+		echo 1 > $dir/events/vfio_migration/enable
+}
+
+# save_trace FILE: and no more of it
+save_trace()
+{
+	local dir=/sys/kernel/tracing/instances/check
+
+	echo 0 > $dir/tracing_on
+	cat $dir/trace > "$1"
+	rmdir $dir
+}
+
 # run_test SECONDS NAME PROGRAM OPTIONS...: output to NAME.tap; nothing of it is
 # left afterwards. A test that was killed leaves children behind, in process
 # groups of their own, but they cannot leave the session.

@@ -5,7 +5,8 @@
 # Runs the programs one after the other and leaves PROGRAM.tap, and the exit
 # status in PROGRAM.rc as the last thing, in $VM_OUT. A program that says in
 # .started that it was MACHINE's and has no .rc has taken the machine down with
-# it. Machines that share the folder share the programs out among them.
+# it. Machines that share the folder share the programs out among them. Of those in
+# $VFM_TRACED a trace is left as well, in PROGRAM.trace.
 
 # shellcheck source=tools/testing/check/guest-lib.sh
 . "$(dirname "$0")/guest-lib.sh"
@@ -19,8 +20,11 @@ for program; do
 	echo "$machine" > "$VM_OUT/$program.started"
 	echo "check: $program" > /dev/kmsg
 	cd "$VM_OUT" || exit 1
-	rc=0
+	rc=0 traced=
+	[[ " ${VFM_TRACED:-} " != *" $program "* ]] || traced=1
+	[ -z "$traced" ] || start_trace
 	run_test "$limit" "$program" "$bin/$program" || rc=$?
+	[ -z "$traced" ] || save_trace "$program.trace"
 	echo $rc > "$program.rc"
 	printf '# %-24s status %d, %d s\n' "$program" $rc $((SECONDS - start))
 done

@@ -103,7 +103,7 @@ run_tests()
 		VM_CONSOLE=console$machine.log "$RUN" "${RUN_FLAGS[@]}" \
 			-t $((60 + limit * ${#left[@]})) -o "$out" -- \
 			env "VFM_ROUNDS=${VFM_ROUNDS:-}" "VFM_SEED=${VFM_SEED:-}" \
-			"VFM_FEWER=${VFM_FEWER:-1}" \
+			"VFM_FEWER=${VFM_FEWER:-1}" "VFM_TRACED=${VFM_TRACED:-}" \
 			"$CHECK_DIR/guest-tests.sh" "$machine" "$BIN" "$limit" \
 			"${left[@]}" || rc=$?
 		[ "$rc" -ne 0 ] || continue
