@@ -91,7 +91,8 @@ echo "TAP version 13"
 step kernel tools/testing/vm/uml-build.sh
 UML=$(tools/testing/vm/uml-build.sh) || exit 1
 export UML
-build_with_kunit "$UML" ARCH=um GCOV_PROFILE=y
+# KCOV is for fuzz_test, which goes where it has not been.
+build_with_kunit "$UML" ARCH=um GCOV_PROFILE=y KCOV_INSTRUMENT=y
 step programs make programs
 RUN_FLAGS=(-M "$out/modules")
 start_selftests
