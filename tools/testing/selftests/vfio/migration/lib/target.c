@@ -122,6 +122,23 @@ static u64 target_flags(enum vfm_via via, int *err)
 	return flags;
 }
 
+/* Whatever will be asked of it: it can be opened, as one of those that we know. */
+static void check_target(void)
+{
+	int via, err = 0;
+	size_t i;
+	u64 flags;
+
+	for (via = VFM_VIA_GROUP; via <= VFM_VIA_CDEV; via++) {
+		flags = target_flags(via, &err);
+		for (i = 0; i < ARRAY_SIZE(sets); i++)
+			if (flags == sets[i].flags)
+				return;
+	}
+	refuse("%s cannot be opened as a migratable device: %s", vfm_target,
+	       err ? strerror(-err) : "its capabilities are none of ours");
+}
+
 /* There is a folder of cdevs only while there is a device. */
 static bool migsim_has_way(enum vfm_via via)
 {
@@ -158,24 +175,35 @@ static void select_variants(int *argc, char ***argv)
 			args[n++] = name[via - 1][i];
 		}
 	}
-	if (n == 3 && vfm_target_foreign())
-		refuse("%s cannot be opened as a migratable device: %s", vfm_target,
-		       err ? strerror(-err) : "its capabilities are none of ours");
 	*argc = n;
 	*argv = args;
+}
+
+/* Whatever is no option of the harness, so that a mistyped name is not one either. */
+static bool names_target(int argc, char **argv)
+{
+	const char *before;
+
+	if (argc < 2 || argv[argc - 1][0] == '-')
+		return false;
+	before = argv[argc - 2];
+	return argc == 2 || before[0] != '-' || strlen(before) != 2 ||
+	       !strchr("tTfFvVr", before[1]);
 }
 
 void vfm_target_init(int *argc, char ***argv)
 {
 	const char *env = getenv("VFIO_SELFTESTS_BDF");
 
-	if (*argc > 1 && is_device((*argv)[*argc - 1])) {
+	if (names_target(*argc, *argv)) {
 		set_target((*argv)[*argc - 1]);
 		(*argc)--;
 		(*argv)[*argc] = NULL;
 	} else if (env && *env) {
 		set_target(env);
 	}
+	if (vfm_target_foreign())
+		check_target();
 	/* Options are the harness', whose first filter decides. */
 	if (*argc == 1)
 		select_variants(argc, argv);
