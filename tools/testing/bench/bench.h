@@ -23,14 +23,16 @@
 #define KIB		1024ul
 #define MIB		(1024ul * KIB)
 #define GIB		(1024ul * MIB)
+#define MIN_ROUNDS	7
 #define MAX_ROUNDS	99
 
 /* What all figures but those of many devices move, and by how much at once. */
-#define STATE_SIZE	(256 * MIB)
+#define STATE_SIZE	scaled(256 * MIB)
 #define BUFFER_SIZE	(1 * MIB)
 
 /* main.c */
 extern unsigned int rounds;
+uint64_t scaled(uint64_t size);
 const char *environment(void);
 bool in_uml(void);
 

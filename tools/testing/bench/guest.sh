@@ -1,10 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# guest.sh ROUNDS FIGURES [SUBJECT...]: in the machine, with all modules loaded
+# guest.sh FOLDER ARGUMENT...: in the machine, with all modules loaded; figures and
+# machine, which tells where they are from, are written to the folder
 
-rounds=$1 figures=$2
-shift 2
+out=$1
+shift
+
+jq -n --arg kernel "$(uname -r)" --arg cpus "$(nproc)" \
+	--arg cpu "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
+	--arg memory "$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo)" '
+	{ kernel: $kernel, cpu: $cpu, cpus: ($cpus | tonumber),
+	  memory_mib: ($memory | tonumber) }' > "$out/machine"
 
 # crc32c takes the best that is there when its library is loaded, which was before
 # anybody asked for the one with the CPU's instruction.
@@ -21,4 +28,4 @@ free=$(awk '/^MemAvailable/ { print int($2 * 0.85) }' /proc/meminfo)
 mount -t tmpfs -o "size=${free}k" tmpfs /mnt
 head -c "${free}k" /dev/zero > /mnt/touched
 umount /mnt
-exec build/bin/vfio-mig-bench -r "$rounds" -o "$figures" "$@"
+exec build/bin/vfio-mig-bench -o "$out/figures" "$@"

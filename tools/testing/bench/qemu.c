@@ -17,7 +17,7 @@
 #include "bench.h"
 
 #define NR	8
-#define SIZE	(32 * MIB)
+#define SIZE	scaled(32 * MIB)
 
 enum { STEP_P2P, STEP_STOP_COPY, STEP_READ };
 

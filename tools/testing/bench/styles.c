@@ -17,7 +17,7 @@
 #include "bench.h"
 
 #define MAX_NR	64
-#define TOTAL	(512 * MIB)
+#define TOTAL	scaled(512 * MIB)
 #define WINDOW	(1 * MIB)
 
 enum style { STYLE_URING, STYLE_EPOLL, STYLE_BLOCKING, STYLE_NR };

@@ -16,7 +16,8 @@
 #include "bench.h"
 
 #define NR		256
-#define MANY_SIZE	(8 * MIB)
+#define CONTROL_NR	8
+#define MANY_SIZE	scaled(8 * MIB)
 
 struct context {
 	struct io_uring ring;
