@@ -95,6 +95,8 @@ struct figure {
 	const char *ours;
 	const char *other;
 	const char *not_for;	/* what the figure must not be used for */
+	double goal;		/* that the ratio should reach, 0 if none is set */
+	double goal_donated;	/* with donated pages, if that is another */
 };
 
 struct json_object *outcome_json(const struct outcome *outcome);
@@ -102,6 +104,7 @@ void add_text(struct json_object *object, const char *key, const char *text);
 void add_number(struct json_object *object, const char *key, double number);
 void add_count(struct json_object *object, const char *key, uint64_t count);
 void report(const struct figure *figure, const struct outcome *outcome,
+void add_goal(struct json_object *object, double goal);
 	    struct json_object *more);
 int report_open(const char *path);
 

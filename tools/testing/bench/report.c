@@ -135,6 +135,22 @@ void report(const struct figure *figure, const struct outcome *outcome,
 	if (more) {
 		json_object_object_foreach(more, key, value)
 			json_object_object_add(o, key, json_object_get(value));
+/*
+ * Of an object that has its ratio and, if something else is wrong, what in short_of.
+ * It is told, and no more: a machine may be busy.
+ */
+void add_goal(struct json_object *object, double goal)
+{
+	struct json_object *ratio = json_object_object_get(object, "ratio");
+	bool met = json_object_get_double(ratio) >= goal &&
+		   !json_object_object_get_ex(object, "short_of", NULL);
+
+	if (!goal)
+		return;
+	add_number(object, "goal", goal);
+	json_object_object_add(object, "met", json_object_new_boolean(met));
+}
+
 		json_object_put(more);
 	}
 	json_object_object_add(object, figure->key, o);
@@ -143,3 +159,4 @@ void report(const struct figure *figure, const struct outcome *outcome,
 		json_object_get_string(json_object_object_get(o, "ratio")));
 	json_object_put(object);
 }
+	add_goal(o, figure->goal);
