@@ -100,6 +100,7 @@ struct figure {
 };
 
 struct json_object *outcome_json(const struct outcome *outcome);
+void add_spread(struct json_object *object, const struct outcome *outcome);
 void add_text(struct json_object *object, const char *key, const char *text);
 void add_number(struct json_object *object, const char *key, double number);
 void add_count(struct json_object *object, const char *key, uint64_t count);

@@ -132,17 +132,29 @@ static void measure_sizes(struct context *c, struct series *series)
 	}
 }
 
+/* Against the smallest state, round by round. */
+static struct outcome outcome_of(const struct series *series, unsigned int j)
+{
+	return (struct outcome) {
+		.ours = series[j],
+		.other = series[0],
+		.rounds = rounds,
+		.unit = UNIT_BYTES,
+	};
+}
+
 static struct json_object *rows_of(const struct series *series,
 				   const struct context *c)
 {
 	struct json_object *rows = json_object_new_array(), *row;
+	struct outcome outcome;
 	unsigned int j;
 
 	for (j = 0; j < ARRAY_SIZE(sizes); j++) {
-		row = json_object_new_object();
+		outcome = outcome_of(series, j);
+		row = outcome_json(&outcome);
+		add_spread(row, &outcome);
 		add_count(row, "state_bytes", sizes[j]);
-		add_count(row, "overhead_bytes",
-			  median(series[j].value, rounds));
 		add_count(row, "held_bytes", c->held / NR);
 		add_count(row, "window_bytes", WINDOW);
 		json_object_array_add(rows, row);
@@ -162,7 +174,7 @@ void bench_overhead_bytes(void)
 	struct json_object *more = json_object_new_object();
 	struct context *c = vfm_zalloc(sizeof(*c));
 	struct series series[ARRAY_SIZE(sizes)] = { 0 };
-	struct outcome outcome = { .unit = UNIT_BYTES, .rounds = rounds };
+	struct outcome outcome;
 	unsigned int i;
 
 	VFIO_ASSERT_EQ(mkdir(CGROUP, 0755), 0, "%s", strerror(errno));
@@ -172,8 +184,7 @@ void bench_overhead_bytes(void)
 	devices_of(c, sizes[0]);
 	overhead(c);
 	measure_sizes(c, series);
-	outcome.ours = series[ARRAY_SIZE(sizes) - 1];
-	outcome.other = series[0];
+	outcome = outcome_of(series, ARRAY_SIZE(sizes) - 1);
 	json_object_object_add(more, "rows", rows_of(series, c));
 	report(&figure, &outcome, more);
 	for (i = 0; i < NR; i++)

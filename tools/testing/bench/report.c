@@ -79,6 +79,20 @@ static void add_ratios(struct json_object *object, const struct outcome *o)
 	add_number(object, "best", best(&o->ours, o) / best(&o->other, o));
 }
 
+/* Of our side alone, for what is read without the other. */
+void add_spread(struct json_object *object, const struct outcome *o)
+{
+	double min = o->ours.value[0], max = min;
+	unsigned int i;
+
+	for (i = 1; i < o->rounds; i++) {
+		min = fmin(min, o->ours.value[i]);
+		max = fmax(max, o->ours.value[i]);
+	}
+	add_number(object, "ours_min", min);
+	add_number(object, "ours_max", max);
+}
+
 static void add_cpu(struct json_object *object, const char *key,
 		    const struct cpu *cpu)
 {
