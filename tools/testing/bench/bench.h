@@ -104,10 +104,14 @@ void add_spread(struct json_object *object, const struct outcome *outcome);
 void add_text(struct json_object *object, const char *key, const char *text);
 void add_number(struct json_object *object, const char *key, double number);
 void add_count(struct json_object *object, const char *key, uint64_t count);
-void report(const struct figure *figure, const struct outcome *outcome,
 void add_goal(struct json_object *object, double goal);
+void report(const struct figure *figure, const struct outcome *outcome,
 	    struct json_object *more);
 int report_open(const char *path);
+
+/* donate.c */
+void report_donate(const struct figure *figure, struct vfm_device *dev,
+		   side_fn ours, side_fn other, void *context);
 
 /* device.c */
 struct vfm_device *device_new(const char *type, uint64_t size, uint64_t window);

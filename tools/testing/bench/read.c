@@ -82,22 +82,18 @@ static const struct figure stream_figure = {
 
 void bench_read_prepared(void)
 {
-	struct outcome outcome;
 	struct context c;
 
 	context_init(&c, 2 * STATE_SIZE);
-	measure(&outcome, UNIT_GBPS, prepared, memfd, &c);
-	report(&prepared_figure, &outcome, NULL);
+	report_donate(&prepared_figure, c.dev, prepared, memfd, &c);
 	device_free(c.dev);
 }
 
 void bench_read_stream(void)
 {
-	struct outcome outcome;
 	struct context c;
 
 	context_init(&c, 4 * MIB);
-	measure(&outcome, UNIT_GBPS, stream, memfd, &c);
-	report(&stream_figure, &outcome, NULL);
+	report_donate(&stream_figure, c.dev, stream, memfd, &c);
 	device_free(c.dev);
 }

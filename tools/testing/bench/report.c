@@ -135,20 +135,6 @@ static void write_line(struct json_object *object)
 	free(line);
 }
 
-/* @more is merged into the figure's object; NULL if there is nothing. */
-void report(const struct figure *figure, const struct outcome *outcome,
-	    struct json_object *more)
-{
-	struct json_object *object = json_object_new_object();
-	struct json_object *o = outcome_json(outcome);
-
-	add_text(o, "what_ours", figure->ours);
-	add_text(o, "what_other", figure->other);
-	add_text(o, "not_for", figure->not_for);
-	add_text(o, "environment", environment());
-	if (more) {
-		json_object_object_foreach(more, key, value)
-			json_object_object_add(o, key, json_object_get(value));
 /*
  * Of an object that has its ratio and, if something else is wrong, what in short_of.
  * It is told, and no more: a machine may be busy.
@@ -165,12 +151,26 @@ void add_goal(struct json_object *object, double goal)
 	json_object_object_add(object, "met", json_object_new_boolean(met));
 }
 
+/* @more is merged into the figure's object; NULL if there is nothing. */
+void report(const struct figure *figure, const struct outcome *outcome,
+	    struct json_object *more)
+{
+	struct json_object *object = json_object_new_object();
+	struct json_object *o = outcome_json(outcome);
+
+	add_text(o, "what_ours", figure->ours);
+	add_text(o, "what_other", figure->other);
+	add_text(o, "not_for", figure->not_for);
+	add_text(o, "environment", environment());
+	if (more) {
+		json_object_object_foreach(more, key, value)
+			json_object_object_add(o, key, json_object_get(value));
 		json_object_put(more);
 	}
+	add_goal(o, figure->goal);
 	json_object_object_add(object, figure->key, o);
 	write_line(object);
 	fprintf(stderr, "%-24s %s\n", figure->key,
 		json_object_get_string(json_object_object_get(o, "ratio")));
 	json_object_put(object);
 }
-	add_goal(o, figure->goal);

@@ -92,12 +92,10 @@ static const struct figure stream_figure = {
 static void bench_splice(const struct figure *figure, side_fn side,
 			 uint64_t window)
 {
-	struct outcome outcome;
 	struct context c;
 
 	context_init(&c, window);
-	measure(&outcome, UNIT_GBPS, side, memfd, &c);
-	report(figure, &outcome, NULL);
+	report_donate(figure, c.dev, side, memfd, &c);
 	device_free(c.dev);
 }
 
