@@ -142,11 +142,12 @@ static void write_line(struct json_object *object)
 void add_goal(struct json_object *object, double goal)
 {
 	struct json_object *ratio = json_object_object_get(object, "ratio");
-	bool met = json_object_get_double(ratio) >= goal &&
-		   !json_object_object_get_ex(object, "short_of", NULL);
+	bool met = !json_object_object_get_ex(object, "short_of", NULL);
 
 	if (!goal)
 		return;
+	/* As it is written, or 0.9 would be short of 0.9. */
+	met &= atof(json_object_get_string(ratio)) >= goal;
 	add_number(object, "goal", goal);
 	json_object_object_add(object, "met", json_object_new_boolean(met));
 }

@@ -4,6 +4,8 @@
 # table.sh FILE: what make bench has written, as a text for people, who find the same
 # in Documentation/ (make bench-doc)
 
+# shellcheck disable=SC2016 # the variables are those of jq
+
 set -u
 json=${1:?usage: table.sh FILE}
 
