@@ -40,6 +40,8 @@ help:
 	@echo '  check-mutants prove that the tests notice planted defects'
 	@echo '  bench         figures, each against something else in the same run, into'
 	@echo '                build/bench.json; BENCH=qemu: on Debian'\''s kernel'
+	@echo '  bench-doc     the same, and its table into Documentation/'
+	@echo '  check-bench   a quick try of it, in User Mode Linux: all figures are there'
 	@echo '  check-uml     all tests on the newest kernel as User Mode Linux'
 	@echo '  check-coverage'
 	@echo '                the same, and what of the core they reach'
@@ -121,6 +123,21 @@ bench-programs: programs
 .PHONY: bench
 bench:
 	@tools/testing/bench/bench.sh
+
+# What is published of it; the second is for a file that was measured before.
+BENCHED	:= $(BUILD)/bench$(if $(filter qemu,$(BENCH)),-qemu).json
+BENCH_DOC := Documentation/driver-api/vfio-migration-bench-$(or $(BENCH),uml).txt
+.PHONY: bench-doc bench-table
+bench-doc: bench
+	@$(MAKE) --no-print-directory bench-table
+bench-table:
+	{ echo '# SPDX-License-Identifier: GPL-2.0-only'; echo; \
+	  tools/testing/bench/table.sh $(BENCHED); } > $(BENCH_DOC).new
+	mv $(BENCH_DOC).new $(BENCH_DOC)
+
+.PHONY: check-bench
+check-bench:
+	@$(CHECK)/check-bench.sh
 
 .PHONY: demo
 demo:
