@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * C3, D2: every fault site of migsim fires, with everything that passes it in turn,
- * while vfio-migrate moves eight devices; DMA that fails, on one of them before that,
- * since they do none by themselves. However that ends, one side runs and the other does
- * not, and the devices that run have the state that they had; except one that has lost
- * it, and says so.
+ * while vfio-migrate moves eight devices. A table says how each of them has to end:
+ * which side runs, and that its devices have the state that they had, but for the one
+ * that must have lost it; and then vfio-migrate has to say so.
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/pci_regs.h>
+#include <sys/mman.h>
 
 #include <libvfio_migration.h>
 
@@ -47,6 +48,12 @@ FIXTURE_TEARDOWN(fault)
 	vfm_destroy(self->dev);
 }
 
+static void write_state(struct vfm_device *dev, unsigned int i)
+{
+	vfm_bar_write(dev, MIGSIM_BAR_MEM, 0, "state", 5);
+	vfm_bar_write(dev, MIGSIM_BAR_MEM, 4096 * i, "state", 5);
+}
+
 static void set_up(FIXTURE_DATA(fault) *self)
 {
 	unsigned int i;
@@ -54,8 +61,7 @@ static void set_up(FIXTURE_DATA(fault) *self)
 	for (i = 0; i < NR; i++) {
 		self->src[i] = device(i);
 		self->dst[i] = device(100 + i);
-		vfm_bar_write(self->src[i], MIGSIM_BAR_MEM, 0, "state", 5);
-		vfm_bar_write(self->src[i], MIGSIM_BAR_MEM, 4096 * i, "state", 5);
+		write_state(self->src[i], i);
 		vfm_set_state_nofd(self->src[i], VFM_STOP);
 		self->hash[i] = vfm_state_hash(self->src[i]);
 		vfm_set_state_nofd(self->src[i], VFM_RUNNING);
@@ -75,7 +81,10 @@ static void tear_down(FIXTURE_DATA(fault) *self)
 
 static bool runs(struct vfm_device *dev)
 {
-	return vfm_get_state(dev) == VFM_RUNNING;
+	u32 state = vfm_get_state(dev);
+
+	return state == VFM_RUNNING || state == VFM_RUNNING_P2P ||
+	       state == VFM_PRE_COPY || state == VFM_PRE_COPY_P2P;
 }
 
 static unsigned int running(struct vfm_device **devs)
@@ -87,47 +96,63 @@ static unsigned int running(struct vfm_device **devs)
 	return nr;
 }
 
-/* @lost: the one with the rule may have lost its state. */
-static void check_hashes(FIXTURE_DATA(fault) *self, struct vfm_device **devs,
-			 bool lost)
-{
-	unsigned int i;
+/* Where something goes wrong, in this order. */
+static const char * const down[] = {
+	"RUNNING->PRE_COPY", "PRE_COPY->PRE_COPY_P2P", "PRE_COPY_P2P->STOP_COPY", NULL
+};
 
-	for (i = 0; i < NR; i++) {
-		if (!runs(devs[i]) || (lost && i == FAULTY))
-			continue;
-		vfm_set_state_nofd(devs[i], VFM_STOP);
-		VFIO_ASSERT_EQ(vfm_state_hash(devs[i]), self->hash[i],
-			       "device %u", i);
-	}
-}
+static const char * const up[] = {
+	"STOP->RESUMING", "RESUMING->STOP", "STOP->RUNNING_P2P", NULL
+};
 
-/* 0: moved. 1: not moved. 3: moved, but one does not run. */
-static void check_end(FIXTURE_DATA(fault) *self, int status, bool lost)
-{
-	switch (status) {
-	case 0:
-		VFIO_ASSERT_EQ(running(self->dst), NR);
-		VFIO_ASSERT_EQ(running(self->src), 0);
-		check_hashes(self, self->dst, false);
-		break;
-	case 1:
-		VFIO_ASSERT_EQ(running(self->src), NR);
-		VFIO_ASSERT_EQ(running(self->dst), 0);
-		check_hashes(self, self->src, lost);
-		break;
-	default:
-		VFIO_ASSERT_EQ(status, 3);
-		VFIO_ASSERT_EQ(running(self->src), 0);
-		VFIO_ASSERT_GE(running(self->dst), NR - 1);
-		check_hashes(self, self->dst, true);
-	}
-}
+/* All destinations have confirmed by then. */
+static const char * const last[] = { "RUNNING_P2P->RUNNING", NULL };
 
-struct fault {
+static const char * const sections[] = { "CONFIG", "MEMORY", "REGS", NULL };
+static const char * const nothing[] = { "-", NULL };
+
+/* What becomes of the device with the rule, on the side that is to run. */
+enum fate {
+	KEPT,		/* it runs with its state */
+	LOST,		/* it runs, but not with its state */
+	DEAD,		/* it does not run */
+};
+
+#define WENT_BACK	"the destinations were reset, the sources run on"
+#define WENT_OVER	"the destinations hold the state, the sources stay stopped"
+#define WAS_RESET	"could not go back and was reset: its state is lost, " \
+			"the other sources run on"
+
+/* Exit status 0: moved. 1: not moved. 3: moved, but not all have got to RUNNING. */
+static const struct fault {
 	const char *site;
-	const char *arg;
+	const char * const *args;
 	bool source;		/* or at the destination */
+	int status;
+	enum fate fate;
+	const char *says;
+} faults[] = {
+	{ "arc_fail",	down,	  true,	 1, KEPT, WENT_BACK },
+	{ "arc_fail",	up,	  false, 1, KEPT, WENT_BACK },
+	{ "arc_fail",	last,	  false, 3, KEPT, WENT_OVER },
+	{ "arc_broken",	down,	  true,	 1, LOST, WAS_RESET },
+	{ "arc_broken",	up,	  false, 1, KEPT, WENT_BACK },
+	{ "arc_broken",	last,	  false, 3, DEAD, "it is in ERROR" },
+	{ "arc_stall",	down,	  true,	 0, KEPT, NULL },
+	{ "arc_stall",	up,	  false, 0, KEPT, NULL },
+	{ "arc_stall",	last,	  false, 0, KEPT, NULL },
+	{ "arc_reset",	down,	  true,	 1, LOST, "a reset came" },
+	{ "arc_reset",	up,	  false, 1, KEPT, WENT_BACK },
+	{ "arc_reset",	last,	  false, 3, LOST, "a reset came" },
+	{ "save_fail",	sections, true,	 1, KEPT, WENT_BACK },
+	{ "save_stall",	sections, true,	 0, KEPT, NULL },
+	{ "save_short",	sections, true,	 1, KEPT, WENT_BACK },
+	{ "save_flip",	sections, true,	 1, KEPT, WENT_BACK },
+	{ "save_reset",	sections, true,	 1, LOST, "was the device reset" },
+	{ "load_fail",	sections, false, 1, KEPT, WENT_BACK },
+	{ "load_stall",	sections, false, 0, KEPT, NULL },
+	{ "load_reset",	sections, false, 1, KEPT, WENT_BACK },
+	{ "dma_fail",	nothing,  true,	 0, KEPT, NULL },
 };
 
 static bool is(const struct fault *fault, const char *end)
@@ -137,92 +162,146 @@ static bool is(const struct fault *fault, const char *end)
 	return at && !strcmp(at + 1, end);
 }
 
-static void add_rule(struct vfm_device *dev, const struct fault *fault)
+/* One that has lost its state cannot have it. */
+static void check_hashes(FIXTURE_DATA(fault) *self, struct vfm_device **devs,
+			 enum fate fate)
+{
+	unsigned int i;
+	u64 hash;
+
+	for (i = 0; i < NR; i++) {
+		if (i == FAULTY && fate == DEAD)
+			continue;
+		vfm_set_state_nofd(devs[i], VFM_STOP);
+		hash = vfm_state_hash(devs[i]);
+		VFIO_ASSERT_EQ(hash == self->hash[i], i != FAULTY || fate == KEPT,
+			       "device %u", i);
+	}
+}
+
+static void check_end(FIXTURE_DATA(fault) *self, const struct fault *fault)
+{
+	bool back = fault->status == 1;
+	struct vfm_device **winner = back ? self->src : self->dst;
+	struct vfm_device **loser = back ? self->dst : self->src;
+
+	VFIO_ASSERT_EQ(running(loser), 0);
+	VFIO_ASSERT_EQ(running(winner), NR - (fault->fate == DEAD));
+	check_hashes(self, winner, fault->fate);
+}
+
+static void check_said(int err, const char *says)
+{
+	char text[4096];
+	ssize_t n = pread(err, text, sizeof(text) - 1, 0);
+
+	VFIO_ASSERT_GE(n, 0);
+	text[n] = 0;
+	if (n)
+		printf("# %s", text);
+	close(err);
+	if (says)
+		VFIO_ASSERT_TRUE(strstr(text, says), "it does not say: %s", says);
+	else
+		VFIO_ASSERT_EQ(n, 0, "it has nothing to say");
+}
+
+static void add_rule(struct vfm_device *dev, const struct fault *fault,
+		     const char *arg)
 {
 	bool has_errno = is(fault, "fail") || is(fault, "broken");
 	char rule[128];
 
-	snprintf_assert(rule, sizeof(rule), "%s %s 1 1 %d", fault->site,
-			fault->arg, has_errno ? EIO : 0);
+	snprintf_assert(rule, sizeof(rule), "%s %s 1 1 %d", fault->site, arg,
+			has_errno ? EIO : 0);
 	VFIO_ASSERT_EQ(__vfm_fault_write(dev, rule), 0, "%s", rule);
 }
 
-/* There is none during a migration that nobody asked for before. */
-static void ask_for_dma(FIXTURE_DATA(fault) *self)
+static void wait_and_release(struct vfm_device *dev, const char *rule)
+{
+	VFM_WAIT(vfm_rule_fired(dev, rule));
+	vfm_fault_release(dev);
+}
+
+/* DMA is not part of the migration: somebody has to ask for it. */
+static void fail_dma(struct vfm_device *dev)
 {
 	static uint8_t memory[4096] __attribute__((aligned(4096)));
 
-	vfm_dma_map(self->src[FAULTY], IOVA, memory, sizeof(memory));
-	vfm_command_write(self->src[FAULTY], 6);
-	vfm_dma_queue(self->src[FAULTY], MIGSIM_DMA_WRITE, IOVA, 0, 1);
-	vfm_dma_wait(self->src[FAULTY]);
-	vfm_set_state_nofd(self->src[FAULTY], VFM_STOP);
-	self->hash[FAULTY] = vfm_state_hash(self->src[FAULTY]);
-	vfm_set_state_nofd(self->src[FAULTY], VFM_RUNNING);
+	vfm_dma_map(dev, IOVA, memory, sizeof(memory));
+	vfm_command_write(dev, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	vfm_dma_queue(dev, MIGSIM_DMA_WRITE, IOVA, 0, 1);
+	VFM_WAIT(vfm_reg_read(dev, MIGSIM_REG_DMA_FAILED));
+	VFIO_ASSERT_EQ(vfm_reg_read(dev, MIGSIM_REG_DMA_ERROR), EIO);
 }
 
-static void try_fault(FIXTURE_DATA(fault) *self, const struct fault *fault)
+#define HOLD	"arc_stall PRE_COPY->PRE_COPY_P2P "
+
+/* It comes to grief while the migration stands still in PRE_COPY. */
+static void fail_dma_held(struct vfm_device *dev)
 {
+	VFM_WAIT(vfm_rule_fired(dev, HOLD));
+	fail_dma(dev);
+	vfm_fault_release(dev);
+}
+
+/* That it failed is part of the state: what it is then, a twin tells. */
+static void expect_dma(FIXTURE_DATA(fault) *self, const struct fault *fault)
+{
+	struct vfm_device *twin = device(FAULTY);
+
+	write_state(twin, FAULTY);
+	add_rule(twin, fault, "-");
+	fail_dma(twin);
+	vfm_set_state_nofd(twin, VFM_STOP);
+	self->hash[FAULTY] = vfm_state_hash(twin);
+	vfm_destroy(twin);
+}
+
+static void try_fault(FIXTURE_DATA(fault) *self, const struct fault *fault,
+		      const char *arg)
+{
+	int status, err = memfd_create("stderr", MFD_CLOEXEC);
+	bool dma = !strcmp(fault->site, "dma_fail");
 	struct vfm_device *dev;
-	int status;
 	pid_t pid;
 
 	set_up(self);
 	dev = fault->source ? self->src[FAULTY] : self->dst[FAULTY];
-	add_rule(dev, fault);
-	if (!strcmp(fault->site, "dma_fail"))
-		ask_for_dma(self);
-	pid = vfm_program_migrate(self->src, self->dst, NR, NULL);
-	if (is(fault, "stall")) {
-		VFM_WAIT(vfm_rule_fired(dev, fault->site));
-		vfm_fault_release(dev);
+	add_rule(dev, fault, arg);
+	if (dma) {
+		VFIO_ASSERT_EQ(__vfm_fault_write(dev, HOLD "1 1 0"), 0);
+		expect_dma(self, fault);
 	}
+	pid = vfm_program_migrate_to(self->src, self->dst, NR, NULL, err);
+	if (dma)
+		fail_dma_held(dev);
+	if (is(fault, "stall"))
+		wait_and_release(dev, fault->site);
 	status = vfm_program_wait(pid);
-	printf("# %s %s: %s, status %d\n", fault->site, fault->arg,
+	printf("# %s %s: %s, status %d\n", fault->site, arg,
 	       fault->source ? "source" : "destination", status);
+	check_said(err, fault->says);
+	VFIO_ASSERT_EQ(status, fault->status);
 	VFIO_ASSERT_EQ(vfm_rule_fired(dev, fault->site), 1);
-	check_end(self, status, fault->source &&
-		  (is(fault, "broken") || is(fault, "reset")));
+	check_end(self, fault);
 	tear_down(self);
 }
 
-static const struct fault arcs[] = {
-	{ .arg = "RUNNING->PRE_COPY", .source = true },
-	{ .arg = "PRE_COPY->PRE_COPY_P2P", .source = true },
-	{ .arg = "PRE_COPY_P2P->STOP_COPY", .source = true },
-	{ .arg = "STOP->RESUMING" },
-	{ .arg = "RESUMING->STOP" },
-	{ .arg = "STOP->RUNNING_P2P" },
-	{ .arg = "RUNNING_P2P->RUNNING" },
-};
-
-static const char * const sections[] = { "CONFIG", "MEMORY", "REGS" };
-
 static void try_site(FIXTURE_DATA(fault) *self, const char *site)
 {
-	struct fault fault = { .site = site };
-	unsigned int i;
+	unsigned int i, j, nr = 0;
 
-	if (!strncmp(site, "arc_", 4)) {
-		for (i = 0; i < ARRAY_SIZE(arcs); i++) {
-			fault = arcs[i];
-			fault.site = site;
-			try_fault(self, &fault);
-		}
-	} else if (!strcmp(site, "dma_fail")) {
-		fault = (struct fault) { site, "-", true };
-		try_fault(self, &fault);
-	} else {
-		for (i = 0; i < ARRAY_SIZE(sections); i++) {
-			fault = (struct fault) {
-				site, sections[i], !strncmp(site, "save_", 5),
-			};
-			try_fault(self, &fault);
-		}
+	for (i = 0; i < ARRAY_SIZE(faults); i++) {
+		if (strcmp(faults[i].site, site))
+			continue;
+		for (j = 0; faults[i].args[j]; j++, nr++)
+			try_fault(self, &faults[i], faults[i].args[j]);
 	}
+	VFIO_ASSERT_GT(nr, 0, "how does %s have to end?", site);
 }
 
-/* Whatever the device offers: a new site is in here by itself. */
+/* Whatever the device offers: a site that is not in the table is noticed. */
 TEST_F_TIMEOUT(fault, every_site, 800)
 {
 	char path[PATH_MAX], line[256];

@@ -30,7 +30,7 @@ static int vfm_program_fd(struct vfm_device *dev)
 }
 
 static void vfm_program_exec(struct vfm_device **from, struct vfm_device **to,
-			     unsigned int nr, const char *option)
+			     unsigned int nr, const char *option, int err)
 {
 	static char pair[MAX_PAIRS][64];
 	char *argv[MAX_PAIRS + 6];
@@ -51,13 +51,15 @@ static void vfm_program_exec(struct vfm_device **from, struct vfm_device **to,
 		argv[n++] = pair[i];
 	}
 	argv[n] = NULL;
+	if (err >= 0)
+		dup2(err, STDERR_FILENO);
 	execv(path, argv);
 	fprintf(stderr, "%s: %s\n", path, strerror(errno));
 	_exit(127);
 }
 
-pid_t vfm_program_migrate(struct vfm_device **from, struct vfm_device **to,
-			  unsigned int nr, const char *option)
+pid_t vfm_program_migrate_to(struct vfm_device **from, struct vfm_device **to,
+			     unsigned int nr, const char *option, int err)
 {
 	pid_t pid;
 
@@ -65,8 +67,14 @@ pid_t vfm_program_migrate(struct vfm_device **from, struct vfm_device **to,
 	pid = fork();
 	VFIO_ASSERT_GE(pid, 0, "fork: %s", strerror(errno));
 	if (!pid)
-		vfm_program_exec(from, to, nr, option);
+		vfm_program_exec(from, to, nr, option, err);
 	return pid;
+}
+
+pid_t vfm_program_migrate(struct vfm_device **from, struct vfm_device **to,
+			  unsigned int nr, const char *option)
+{
+	return vfm_program_migrate_to(from, to, nr, option, -1);
 }
 
 int vfm_program_wait(pid_t pid)

@@ -13,5 +13,8 @@
 pid_t vfm_program_migrate(struct vfm_device **from, struct vfm_device **to,
 			  unsigned int nr, const char *option);
 int vfm_program_wait(pid_t pid);
+/* The same, with what it complains of written to @err. */
+pid_t vfm_program_migrate_to(struct vfm_device **from, struct vfm_device **to,
+			     unsigned int nr, const char *option, int err);
 
 #endif
