@@ -219,6 +219,292 @@ TEST_F(dma, drained)
 	ASSERT_EQ(1, vfm_reg_read(self->dev, MIGSIM_REG_DMA_DONE));
 }
 
+/* One command as long as there can be, at no page's beginning at either end. */
+#define IN_GUEST	1003
+#define IN_DEVICE	517
+#define ROOM		(MIGSIM_DMA_MAX + 64 * 1024)
+
+/* So often the arc has to come in the midst of it, in so many rounds at most. */
+#define CAUGHT		3
+#define ROUNDS		300
+
+struct end {
+	struct vfm_device *dev;
+	u8 *memory;		/* the guest's */
+};
+
+FIXTURE(in_flight) {
+	struct end src;
+	struct end dst;
+	u8 *pattern;		/* of the source's device memory */
+	u8 *seen;
+	int fd;
+	struct vfm_buf got;
+	struct vfm_rng rng;
+};
+
+FIXTURE_VARIANT(in_flight) {
+	const char *type;
+	u32 from;
+	u32 to;
+};
+
+FIXTURE_VARIANT_ADD(in_flight, p2p) {
+	.type = MIGSIM_FULL, .from = VFM_RUNNING, .to = VFM_RUNNING_P2P,
+};
+
+FIXTURE_VARIANT_ADD(in_flight, precopy_p2p) {
+	.type = MIGSIM_FULL, .from = VFM_PRE_COPY, .to = VFM_PRE_COPY_P2P,
+};
+
+FIXTURE_VARIANT_ADD(in_flight, stop) {
+	.type = MIGSIM_FULL, .from = VFM_RUNNING, .to = VFM_STOP,
+};
+
+FIXTURE_VARIANT_ADD(in_flight, basic_stop) {
+	.type = MIGSIM_BASIC, .from = VFM_RUNNING, .to = VFM_STOP,
+};
+
+FIXTURE_VARIANT_ADD(in_flight, precopy_stop) {
+	.type = MIGSIM_PRECOPY, .from = VFM_PRE_COPY, .to = VFM_STOP_COPY,
+};
+
+static u8 *map_room(void)
+{
+	void *room = mmap(NULL, ROOM, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	VFIO_ASSERT_TRUE(room != MAP_FAILED);
+	return room;
+}
+
+static struct end make_end(const char *type, u64 seed)
+{
+	struct end end = { .dev = vfm_create(type), .memory = map_room() };
+
+	vfm_attr_set(end.dev, "state_size", ROOM);
+	vfm_attr_set(end.dev, "seed", seed);
+	vfm_attr_set(end.dev, "verify", 1);
+	vfm_open(end.dev);
+	vfm_dma_map(end.dev, IOVA, end.memory, ROOM);
+	vfm_command_write(end.dev, RUNNING);
+	return end;
+}
+
+FIXTURE_SETUP(in_flight)
+{
+	VFM_REQUIRE_TYPE(variant->type);
+	self->src = make_end(variant->type, 1);
+	self->dst = make_end(variant->type, 2);
+	self->pattern = map_room();
+	self->seen = map_room();
+	self->rng = vfm_rng(1);
+	vfm_bar_read(self->src.dev, MIGSIM_BAR_MEM, 0, self->pattern, ROOM);
+}
+
+FIXTURE_TEARDOWN(in_flight)
+{
+	vfm_buf_free(&self->got);
+	vfm_destroy(self->dst.dev);
+	vfm_destroy(self->src.dev);
+	munmap(self->src.memory, ROOM);
+	munmap(self->dst.memory, ROOM);
+	munmap(self->pattern, ROOM);
+	munmap(self->seen, ROOM);
+}
+
+/*
+ * The guests' memories have, in the place that is copied from or to, no byte that the
+ * device's has there, nor each other's: whose a byte is can always be told.
+ */
+#define SOURCES		0xff
+#define DESTINATIONS	0x0f
+
+static void change(u8 *to, const u8 *from, u8 mask, size_t len)
+{
+	const u64 masks = mask * 0x0101010101010101ULL;
+	size_t i;
+
+	for (i = 0; i < len / sizeof(u64); i++)
+		((u64 *)to)[i] = ((const u64 *)from)[i] ^ masks;
+	for (i *= sizeof(u64); i < len; i++)
+		to[i] = from[i] ^ mask;
+}
+
+/* Return: how many of the first bytes are those of @from, changed by @mask. */
+static size_t changed(const u8 *to, const u8 *from, u8 mask, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len && to[i] == (from[i] ^ mask); i++)
+		;
+	return i;
+}
+
+static void begin_round(FIXTURE_DATA(in_flight) *self, u32 from)
+{
+	const u8 *pattern = self->pattern + IN_DEVICE;
+	const size_t len = ROOM - IN_GUEST;
+
+	vfm_reset(self->src.dev);
+	vfm_reset(self->dst.dev);
+	change(self->src.memory + IN_GUEST, pattern, SOURCES, len);
+	change(self->dst.memory + IN_GUEST, pattern, DESTINATIONS, len);
+	self->got.len = 0;
+	self->fd = from == VFM_RUNNING ? -1 : vfm_enter(self->src.dev, from);
+	if (self->fd >= 0)
+		vfm_drain_err(self->fd, &self->got, NULL, ENOMSG);
+}
+
+/* Anywhere in its first half: the arc takes its time to come, too. */
+static size_t some_moment(FIXTURE_DATA(in_flight) *self)
+{
+	return vfm_random_below(&self->rng, MIGSIM_DMA_MAX / 2);
+}
+
+/* Without a break: a command is done in some milliseconds. */
+#define SPIN(_cond) do {						\
+	struct timespec __deadline = vfm_deadline();			\
+									\
+	while (!(_cond))						\
+		VFIO_ASSERT_FALSE(vfm_expired(&__deadline));		\
+} while (0)
+
+static void begin_copy(FIXTURE_DATA(in_flight) *self, u64 command)
+{
+	vfm_dma_queue(self->src.dev, command, IOVA + IN_GUEST, IN_DEVICE,
+		      MIGSIM_DMA_MAX);
+}
+
+static void check_half_done(struct vfm_device *dev)
+{
+	VFIO_ASSERT_EQ(vfm_reg_read(dev, MIGSIM_REG_DMA_QUEUED), 1);
+	VFIO_ASSERT_EQ(vfm_reg_read(dev, MIGSIM_REG_DMA_DONE), 0);
+}
+
+/* From wherever the source is frozen, until the destination is done with the copy. */
+static void move_and_finish(FIXTURE_DATA(in_flight) *self)
+{
+	struct vfm_device *dst = self->dst.dev;
+
+	check_half_done(self->src.dev);
+	if (self->fd < 0)
+		self->fd = vfm_set_state(self->src.dev, VFM_STOP_COPY);
+	else
+		vfm_set_state_nofd(self->src.dev, VFM_STOP_COPY);
+	vfm_drain(self->fd, &self->got, NULL);
+	vfm_restore(dst, &self->got, NULL);
+	check_half_done(dst);
+	vfm_set_state_nofd(dst, VFM_RUNNING);
+	vfm_dma_wait(dst);
+	VFIO_ASSERT_EQ(vfm_reg_read(dst, MIGSIM_REG_DMA_DONE), 1);
+	VFIO_ASSERT_EQ(vfm_reg_read(dst, MIGSIM_REG_DMA_FAILED), 0);
+}
+
+/* The first @done bytes were written at one end, the others are at the other one. */
+static void check_written(FIXTURE_DATA(in_flight) *self, size_t done)
+{
+	const u8 *want = self->pattern + IN_DEVICE;
+	const u8 *got = self->dst.memory + IN_GUEST;
+	const size_t rest = MIGSIM_DMA_MAX - done;
+
+	VFIO_ASSERT_EQ(memcmp(self->src.memory, self->seen, ROOM), 0,
+		       "it went on after the arc");
+	VFIO_ASSERT_EQ(changed(got, want, DESTINATIONS, done), done);
+	VFIO_ASSERT_EQ(changed(got + done, want + done, 0, rest), rest);
+	VFIO_ASSERT_EQ(changed(got + MIGSIM_DMA_MAX, want + MIGSIM_DMA_MAX,
+			       DESTINATIONS, 4096), 4096);
+}
+
+/* Return: whether it was under way as the arc came. */
+static bool freeze_write(FIXTURE_DATA(in_flight) *self, u32 to)
+{
+	const u8 *want = self->pattern + IN_DEVICE, *got = self->seen + IN_GUEST;
+	size_t at = some_moment(self), done;
+	volatile u8 *byte = self->src.memory + IN_GUEST + at;
+
+	begin_copy(self, MIGSIM_DMA_WRITE);
+	SPIN(*byte == want[at]);
+	vfm_set_state_nofd(self->src.dev, to);
+	memcpy(self->seen, self->src.memory, ROOM);
+	done = changed(got, want, 0, MIGSIM_DMA_MAX);
+	VFIO_ASSERT_EQ(changed(got + done, want + done, SOURCES,
+			       MIGSIM_DMA_MAX - done), MIGSIM_DMA_MAX - done);
+	if (done == MIGSIM_DMA_MAX)
+		return false;
+	move_and_finish(self);
+	check_written(self, done);
+	return true;
+}
+
+/* The device has what was read at one end, and behind it what was at the other one. */
+static void check_read(FIXTURE_DATA(in_flight) *self, size_t done)
+{
+	const u8 *was = self->pattern + IN_DEVICE;
+	u8 *got = self->seen + IN_DEVICE;
+	const size_t rest = MIGSIM_DMA_MAX - done;
+
+	vfm_bar_read(self->dst.dev, MIGSIM_BAR_MEM, 0, self->seen, ROOM);
+	VFIO_ASSERT_EQ(changed(got, was, SOURCES, done), done);
+	VFIO_ASSERT_EQ(changed(got + done, was + done, DESTINATIONS, rest), rest);
+	change(got, was, 0, MIGSIM_DMA_MAX);
+	VFIO_ASSERT_EQ(memcmp(self->seen, self->pattern, ROOM), 0);
+}
+
+static u8 device_byte(struct vfm_device *dev, u64 at)
+{
+	u8 byte;
+
+	vfm_bar_read(dev, MIGSIM_BAR_MEM, at, &byte, sizeof(byte));
+	return byte;
+}
+
+/* In PRE_COPY the pages were sent already, and have to be once more. */
+static bool freeze_read(FIXTURE_DATA(in_flight) *self, u32 to)
+{
+	const u8 *was = self->pattern + IN_DEVICE, *got = self->seen + IN_DEVICE;
+	size_t at = some_moment(self), done;
+
+	begin_copy(self, MIGSIM_DMA_READ);
+	SPIN(device_byte(self->src.dev, IN_DEVICE + at) == (was[at] ^ SOURCES));
+	vfm_set_state_nofd(self->src.dev, to);
+	vfm_bar_read(self->src.dev, MIGSIM_BAR_MEM, 0, self->seen, ROOM);
+	done = changed(got, was, SOURCES, MIGSIM_DMA_MAX);
+	VFIO_ASSERT_EQ(changed(got + done, was + done, 0,
+			       MIGSIM_DMA_MAX - done), MIGSIM_DMA_MAX - done);
+	if (done == MIGSIM_DMA_MAX)
+		return false;
+	move_and_finish(self);
+	check_read(self, done);
+	return true;
+}
+
+static void catch_it(FIXTURE_DATA(in_flight) *self, u32 from, u32 to,
+		     bool (*freeze)(FIXTURE_DATA(in_flight) *self, u32 to))
+{
+	unsigned int caught = 0, i;
+
+	for (i = 0; i < ROUNDS && caught < CAUGHT; i++) {
+		begin_round(self, from);
+		caught += freeze(self, to);
+		if (self->fd >= 0)
+			close(self->fd);
+	}
+	printf("# caught %u of %u\n", caught, i);
+	VFIO_ASSERT_EQ(caught, CAUGHT);
+}
+
+/* A prefix of it is at one end, and exactly the rest at the other. */
+TEST_F_TIMEOUT(in_flight, write, 600)
+{
+	catch_it(self, variant->from, variant->to, freeze_write);
+}
+
+TEST_F_TIMEOUT(in_flight, read, 600)
+{
+	catch_it(self, variant->from, variant->to, freeze_read);
+}
+
 FIXTURE(stuck) {
 	struct vfm_device *dev;
 	struct vfm_uffd uffd;
