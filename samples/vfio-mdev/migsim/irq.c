@@ -168,6 +168,7 @@ static void migsim_unmask_drop(struct migsim_dev *sim)
 	kfree(unmask);
 }
 
+/* Instead of the one that there is, if it is good. */
 static int migsim_unmask_watch(struct migsim_dev *sim, struct file *file)
 {
 	struct migsim_unmask *unmask;
@@ -183,6 +184,7 @@ static int migsim_unmask_watch(struct migsim_dev *sim, struct file *file)
 		kfree(unmask);
 		return ret;
 	}
+	migsim_unmask_drop(sim);
 	INIT_WORK(&unmask->work, migsim_unmask_func);
 	init_waitqueue_func_entry(&unmask->entry, migsim_unmask_wake);
 	init_poll_funcptr(&unmask->table, migsim_unmask_queue);
@@ -200,9 +202,12 @@ static int migsim_unmask_set(struct migsim_dev *sim, int fd)
 	struct file *file;
 	int ret;
 
-	migsim_unmask_drop(sim);
-	if (fd < 0)
+	if (fd == -1) {
+		migsim_unmask_drop(sim);
 		return 0;
+	}
+	if (fd < 0)
+		return -EINVAL;
 	file = fget(fd);
 	if (!file)
 		return -EBADF;

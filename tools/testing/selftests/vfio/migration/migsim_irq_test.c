@@ -23,6 +23,9 @@
 #define UNMASK		VFIO_IRQ_SET_ACTION_UNMASK
 #define TRIGGER		VFIO_IRQ_SET_ACTION_TRIGGER
 
+#define irqs		__vfm_set_irqs
+#define signalled	vfm_signalled
+
 #define SOFTWARE	MIGSIM_INT_SOFTWARE
 
 FIXTURE(irq) {
@@ -44,36 +47,6 @@ FIXTURE_TEARDOWN(irq)
 {
 	close(self->event);
 	vfm_destroy(self->dev);
-}
-
-struct request {
-	struct vfio_irq_set set;
-	int32_t data;
-};
-
-static int irqs(struct vfm_device *dev, u32 index, u32 flags, u32 start,
-		u32 count, int32_t data)
-{
-	struct request request = {
-		.set = {
-			.argsz = sizeof(request),
-			.flags = flags,
-			.index = index,
-			.start = start,
-			.count = count,
-		},
-		.data = data,
-	};
-
-	return ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, &request) ? -errno : 0;
-}
-
-/* Return: how often it was signalled since. */
-static u64 signalled(int fd)
-{
-	u64 count = 0;
-
-	return read(fd, &count, sizeof(count)) == sizeof(count) ? count : 0;
 }
 
 static void enable(struct vfm_device *dev)
@@ -181,6 +154,12 @@ TEST_F(irq, unmask_by_eventfd)
 	ASSERT_EQ(0, irqs(self->dev, INTX, EVENTFD | UNMASK, 0, 1, unmask));
 	raise_it(self->dev);
 	ASSERT_EQ(1, signalled(self->event));
+	ASSERT_EQ(sizeof(one), write(unmask, &one, sizeof(one)));
+	VFM_WAIT(signalled(self->event));
+	/* What is refused leaves the one that is there. */
+	ASSERT_EQ(-EBADF, irqs(self->dev, INTX, EVENTFD | UNMASK, 0, 1, 9999));
+	ASSERT_EQ(-EINVAL, irqs(self->dev, INTX, EVENTFD | UNMASK, 0, 1,
+				self->dev->fd));
 	ASSERT_EQ(sizeof(one), write(unmask, &one, sizeof(one)));
 	VFM_WAIT(signalled(self->event));
 	/* Closed by us, it stays in use until it is taken back. */
@@ -304,36 +283,206 @@ TEST_F(irq, migrates)
 	vfm_destroy(dst);
 }
 
-/*
- * Every index, with every set of flags of the two kinds, start and count: only one
- * data type and one action make sense.
- */
-TEST_F(irq, every_combination)
+/* Only one data type and one action make sense, and nothing else does. */
+TEST_F(irq, every_set_of_flags)
 {
-	u32 index, flags, start, count;
-	int ret, want_bad;
+	u32 index, flags, count;
 
 	for (index = 0; index < VFIO_PCI_NUM_IRQS + 2; index++)
 	for (flags = 0; flags < 256; flags++)
-	for (start = 0; start < 3; start++)
-	for (count = 0; count < 3; count++) {
-		want_bad = index >= VFIO_PCI_NUM_IRQS || flags >= 64 ||
-			   __builtin_popcount(flags & 7) != 1 ||
-			   __builtin_popcount(flags & 070) != 1 ||
-			   index == VFIO_PCI_MSIX_IRQ_INDEX ||
-			   index == VFIO_PCI_ERR_IRQ_INDEX ||
-			   start || count > 1;
-		ret = irqs(self->dev, index, flags, start, count, self->event);
-		if (!want_bad && (!ret || ret == -ENOTTY))
-			ret = -EINVAL;
-		ASSERT_EQ(-EINVAL, ret) {
-			TH_LOG("index %u flags %#x start %u count %u", index,
-			       flags, start, count);
+	for (count = 0; count < 2; count++) {
+		if (index < VFIO_PCI_NUM_IRQS && flags < 64 &&
+		    __builtin_popcount(flags & 7) == 1 &&
+		    __builtin_popcount(flags & 070) == 1)
+			continue;
+		ASSERT_EQ(-EINVAL, irqs(self->dev, index, flags, 0, count,
+					self->event)) {
+			TH_LOG("index %u flags %#x count %u", index, flags,
+			       count);
 		}
-		/* As it was. */
-		irqs(self->dev, INTX, NONE | TRIGGER, 0, 0, 0);
-		irqs(self->dev, MSI, NONE | TRIGGER, 0, 0, 0);
 	}
+}
+
+#define UNUSED		(~0U)
+
+/* What is asked for, while @used is the interrupt in use. */
+struct ask {
+	u32 used, index, action, type, start, count;
+	s32 data;
+	int fd_errno;		/* what is wrong with the fd in @data */
+};
+
+static int want_request(const struct ask *ask)
+{
+	if (ask->action != TRIGGER)
+		return ENOTTY;
+	if (!ask->count)
+		return ask->type == NONE ? 0 : EINVAL;
+	return ask->type == EVENTFD ? ask->fd_errno : 0;
+}
+
+static int want_trigger(const struct ask *ask)
+{
+	if (ask->used != UNUSED && ask->used != ask->index)
+		return EINVAL;
+	if (!ask->count)
+		return ask->type == NONE ? 0 : EINVAL;
+	if (ask->type == EVENTFD)
+		return ask->fd_errno;
+	return ask->used == ask->index ? 0 : EINVAL;
+}
+
+static int want_mask(const struct ask *ask)
+{
+	if (ask->index != INTX)
+		return ENOTTY;
+	if (ask->used != INTX || !ask->count)
+		return EINVAL;
+	if (ask->type == EVENTFD)
+		return ask->action == MASK ? ENOTTY : ask->fd_errno;
+	return 0;
+}
+
+/* As vfio-pci has it, for a function with one INTx, one MSI and neither MSI-X nor ERR. */
+static int want(const struct ask *ask)
+{
+	if (ask->index == VFIO_PCI_MSIX_IRQ_INDEX ||
+	    ask->index == VFIO_PCI_ERR_IRQ_INDEX ||
+	    ask->start || ask->count > 1)
+		return EINVAL;
+	if (ask->index == REQ)
+		return want_request(ask);
+	return ask->action == TRIGGER ? want_trigger(ask) : want_mask(ask);
+}
+
+struct events {
+	int used, request, other;
+};
+
+static void use(struct vfm_device *dev, const struct ask *ask,
+		const struct events *events)
+{
+	if (ask->used != UNUSED)
+		VFIO_ASSERT_EQ(irqs(dev, ask->used, EVENTFD | TRIGGER, 0, 1,
+				    events->used), 0);
+	VFIO_ASSERT_EQ(irqs(dev, REQ, EVENTFD | TRIGGER, 0, 1, events->request), 0);
+}
+
+static void use_none(struct vfm_device *dev)
+{
+	clear_it(dev);
+	/* One of them is refused. */
+	irqs(dev, INTX, NONE | TRIGGER, 0, 0, 0);
+	irqs(dev, MSI, NONE | TRIGGER, 0, 0, 0);
+	VFIO_ASSERT_EQ(irqs(dev, REQ, NONE | TRIGGER, 0, 0, 0), 0);
+}
+
+#define check(_ask, _have, _want) do {					\
+	const struct ask *__ask = (_ask);				\
+									\
+	VFIO_ASSERT_EQ(_have, _want, "used %d index %u flags %#x start %u count %u data %d", \
+		       __ask->used, __ask->index,			\
+		       __ask->action | __ask->type, __ask->start,	\
+		       __ask->count, __ask->data);			\
+} while (0)
+
+/* By hand, if it is about the one that has an eventfd. */
+static bool tells(const struct ask *ask)
+{
+	return ask->action == TRIGGER && ask->count &&
+	       (ask->type == NONE || (ask->type == BOOL && ask->data));
+}
+
+/* Who was there before is there still, and was told nothing. */
+static void check_refused(struct vfm_device *dev, const struct ask *ask,
+			  const struct events *events)
+{
+	check(ask, signalled(events->used), 0);
+	check(ask, signalled(events->request), 0);
+	raise_it(dev);
+	check(ask, signalled(events->used), ask->used != UNUSED);
+	check(ask, irqs(dev, REQ, NONE | TRIGGER, 0, 1, 0), 0);
+	check(ask, signalled(events->request), 1);
+	check(ask, signalled(events->other), 0);
+}
+
+static void check_taken(const struct ask *ask, const struct events *events)
+{
+	check(ask, signalled(events->used), tells(ask) && ask->index != REQ);
+	check(ask, signalled(events->request), tells(ask) && ask->index == REQ);
+	check(ask, signalled(events->other), 0);
+}
+
+static void try_ask(struct vfm_device *dev, const struct ask *ask,
+		    const struct events *events)
+{
+	int ret;
+
+	use(dev, ask, events);
+	ret = irqs(dev, ask->index, ask->action | ask->type, ask->start,
+		   ask->count, ask->data);
+	check(ask, ret, -want(ask));
+	if (ret)
+		check_refused(dev, ask, events);
+	else
+		check_taken(ask, events);
+	use_none(dev);
+}
+
+/* All that can stand behind the head, which means nothing if there is no such data. */
+static void try_data(struct vfm_device *dev, struct ask ask,
+		     const struct events *events)
+{
+	const struct {
+		s32 fd;
+		int err;
+	} fds[] = {
+		{ events->other, 0 }, { -1, 0 }, { -2, EINVAL }, { 9999, EBADF },
+		{ dev->fd, EINVAL },
+	};
+	unsigned int i;
+
+	for (i = 0; ask.type == EVENTFD && i < ARRAY_SIZE(fds); i++) {
+		ask.data = fds[i].fd;
+		ask.fd_errno = fds[i].err;
+		try_ask(dev, &ask, events);
+	}
+	for (i = 0; ask.type != EVENTFD && i < 2; i++) {
+		ask.data = i;
+		try_ask(dev, &ask, events);
+	}
+}
+
+/* What is valid by itself, with the errno that it has to have in each situation. */
+TEST_F_TIMEOUT(irq, every_combination, 400)
+{
+	static const u32 uses[] = { UNUSED, INTX, MSI };
+	static const u32 actions[] = { MASK, UNMASK, TRIGGER };
+	static const u32 types[] = { NONE, BOOL, EVENTFD };
+	static const u32 numbers[] = { 0, 1, 2, ~0U };
+	const struct events events = {
+		.used = self->event,
+		.request = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
+		.other = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
+	};
+	const unsigned int end = 3 * VFIO_PCI_NUM_IRQS * 3 * 3 * 4 * 4;
+	unsigned int i, n;
+
+	enable(self->dev);
+	for (i = 0; i < end; i++) {
+		struct ask ask = { .used = uses[i % 3] };
+
+		n = i / 3;
+		ask.index = n % VFIO_PCI_NUM_IRQS;
+		n /= VFIO_PCI_NUM_IRQS;
+		ask.action = actions[n % 3];
+		ask.type = types[n / 3 % 3];
+		ask.start = numbers[n / 9 % 4];
+		ask.count = numbers[n / 36];
+		try_data(self->dev, ask, &events);
+	}
+	close(events.request);
+	close(events.other);
 }
 
 TEST_F(irq, short_and_bad_arguments)

@@ -10,6 +10,7 @@
 #include <libvfio/failnth.h>
 #include <libvfio/fuzz.h>
 #include <libvfio/graph.h>
+#include <libvfio/irq.h>
 #include <libvfio/kcov.h>
 #include <libvfio/judge.h>
 #include <libvfio/migration.h>
