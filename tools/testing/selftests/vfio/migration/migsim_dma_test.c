@@ -5,6 +5,7 @@
  * goes on at the other end of a migration.
  */
 #include <linux/pci_regs.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 
 #include <libvfio_migration.h>
@@ -503,6 +504,98 @@ TEST_F_TIMEOUT(in_flight, write, 600)
 TEST_F_TIMEOUT(in_flight, read, 600)
 {
 	catch_it(self, variant->from, variant->to, freeze_read);
+}
+
+FIXTURE(completion) {
+	struct vfm_device *dev;
+	u8 *memory;
+	int event;
+};
+
+FIXTURE_VARIANT(completion) {
+	u32 index;
+	u64 length;		/* of a copy that ends in */
+	u64 bit;
+};
+
+FIXTURE_VARIANT_ADD(completion, intx_done) {
+	VFIO_PCI_INTX_IRQ_INDEX, LENGTH, MIGSIM_INT_DMA_DONE,
+};
+
+FIXTURE_VARIANT_ADD(completion, msi_done) {
+	VFIO_PCI_MSI_IRQ_INDEX, LENGTH, MIGSIM_INT_DMA_DONE,
+};
+
+FIXTURE_VARIANT_ADD(completion, intx_failed) {
+	VFIO_PCI_INTX_IRQ_INDEX, LENGTH + 1, MIGSIM_INT_DMA_FAILED,
+};
+
+FIXTURE_VARIANT_ADD(completion, msi_failed) {
+	VFIO_PCI_MSI_IRQ_INDEX, LENGTH + 1, MIGSIM_INT_DMA_FAILED,
+};
+
+FIXTURE_SETUP(completion)
+{
+	const u32 flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+
+	VFM_REQUIRE_TYPE(MIGSIM_FULL);
+	self->dev = device(MIGSIM_FULL, &self->memory);
+	self->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	ASSERT_LE(0, self->event);
+	ASSERT_EQ(0, __vfm_set_irqs(self->dev, variant->index, flags, 0, 1,
+				    self->event));
+	vfm_command_write(self->dev, RUNNING);
+}
+
+FIXTURE_TEARDOWN(completion)
+{
+	vfm_destroy(self->dev);
+	munmap(self->memory, LENGTH);
+	close(self->event);
+}
+
+static void copy_and_wait(struct vfm_device *dev, u64 length, int event)
+{
+	vfm_dma_queue(dev, MIGSIM_DMA_WRITE, IOVA, 0, length);
+	VFIO_ASSERT_EQ(vfm_poll(event, POLLIN, vfm_deadline_ms()), POLLIN);
+	VFIO_ASSERT_EQ(vfm_signalled(event), 1);
+}
+
+/* As a driver does: it sleeps until it is told, asks why, and acknowledges that. */
+TEST_F(completion, interrupts)
+{
+	const u32 unmask = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK;
+	unsigned int i;
+
+	vfm_reg_write(self->dev, MIGSIM_REG_INT_ENABLE, variant->bit);
+	for (i = 0; i < 3; i++) {
+		copy_and_wait(self->dev, variant->length, self->event);
+		ASSERT_EQ(variant->bit,
+			  vfm_reg_read(self->dev, MIGSIM_REG_INT_STATUS));
+		/* Only what is named is cleared. */
+		vfm_reg_write(self->dev, MIGSIM_REG_INT_STATUS, ~variant->bit);
+		ASSERT_EQ(variant->bit,
+			  vfm_reg_read(self->dev, MIGSIM_REG_INT_STATUS));
+		vfm_reg_write(self->dev, MIGSIM_REG_INT_STATUS, variant->bit);
+		ASSERT_EQ(0, vfm_reg_read(self->dev, MIGSIM_REG_INT_STATUS));
+		if (variant->index == VFIO_PCI_INTX_IRQ_INDEX)
+			ASSERT_EQ(0, __vfm_set_irqs(self->dev, variant->index,
+						    unmask, 0, 1, 0));
+		ASSERT_EQ(0, vfm_signalled(self->event));
+	}
+}
+
+/* A reason that is not enabled is there, and nobody is told. */
+TEST_F(completion, not_enabled)
+{
+	vfm_reg_write(self->dev, MIGSIM_REG_INT_ENABLE,
+		      MIGSIM_INT_ALL & ~variant->bit);
+	vfm_dma_queue(self->dev, MIGSIM_DMA_WRITE, IOVA, 0, variant->length);
+	vfm_dma_wait(self->dev);
+	ASSERT_EQ(variant->bit, vfm_reg_read(self->dev, MIGSIM_REG_INT_STATUS));
+	ASSERT_EQ(0, vfm_signalled(self->event));
+	vfm_reg_write(self->dev, MIGSIM_REG_INT_ENABLE, variant->bit);
+	ASSERT_EQ(1, vfm_signalled(self->event));
 }
 
 FIXTURE(stuck) {
