@@ -4,7 +4,7 @@
 
 #include <libvfio/random.h>
 
-static u64 vfm_seed(void)
+u64 vfm_seed(void)
 {
 	static u64 seed;
 	const char *env;

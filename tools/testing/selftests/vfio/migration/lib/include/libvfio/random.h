@@ -12,7 +12,9 @@ struct vfm_rng {
 	u64 state;
 };
 
-/* The seed of this run; @salt keeps the users of one process apart. */
+/* The seed of this run, for what is said about a failure. */
+u64 vfm_seed(void);
+/* Starts from it; @salt keeps the users of one process apart. */
 struct vfm_rng vfm_rng(u64 salt);
 u64 vfm_random(struct vfm_rng *rng);
 
