@@ -22,6 +22,9 @@
 
 #include "migsim.h"
 
+/* Instead of an errno: the step is to be made once more. */
+#define MIGSIM_DMA_AGAIN	1
+
 /* A step that takes longer is interrupted after as much again at most. */
 #define MIGSIM_DMA_PATIENCE_MS	500
 
@@ -142,7 +145,7 @@ static bool migsim_dma_begin(struct migsim_dev *sim,
 	return go;
 }
 
-/* Return: 0, -EINTR for once more, or another errno. */
+/* Return: 0, MIGSIM_DMA_AGAIN, or an errno. */
 static int migsim_dma_move(struct migsim_dev *sim,
 			   const struct migsim_dma_step *step)
 {
@@ -160,7 +163,7 @@ static int migsim_dma_move(struct migsim_dev *sim,
 	if (!ret)
 		return 0;
 
-	return signal_pending(current) ? -EINTR : -EFAULT;
+	return signal_pending(current) ? MIGSIM_DMA_AGAIN : -EFAULT;
 }
 
 static void migsim_dma_advance(struct migsim_dev *sim,
@@ -196,7 +199,7 @@ static bool migsim_dma_end(struct migsim_dev *sim,
 
 	mutex_lock(&sim->memory_lock);
 	/* After a reset, it is nobody's. */
-	if (step->epoch == dma->epoch && err != -EINTR)
+	if (step->epoch == dma->epoch && err != MIGSIM_DMA_AGAIN)
 		migsim_dma_advance(sim, step, err);
 	WRITE_ONCE(dma->busy, false);
 	/* An interruption was for this step, and has done its work. */
