@@ -9,9 +9,10 @@
  * meaning: from the nth time on that the site is passed with that argument, and
  * then count times (0: for ever), something goes wrong. The first rule that fires
  * hides the passage from those after it. fault_sites lists the sites. What they pass
- * is an arc, FROM->TO, in which from or to may be *; a section of the stream, CONFIG,
- * MEMORY or REGS, as it is saved or loaded; or a step of the DMA engine. A site that
- * does not fail with an errno has 0 in its place.
+ * is an arc, FROM->TO, in which from or to may be *, as it begins or as it has the
+ * device stop; a section of the stream, CONFIG, MEMORY or REGS, as it is saved or loaded;
+ * the snapshot, before the first data after that; or a step of the DMA engine. What is
+ * always the same is -. A site that does not fail with an errno has 0 in its place.
  *
  * What stalls does so until "release" is written. "clear" removes all rules and
  * releases. Reading shows each rule and how often it fired.
@@ -32,6 +33,8 @@
 /* What passes a site. */
 enum migsim_passage_kind {
 	MIGSIM_PASS_ARC,
+	MIGSIM_PASS_STOP,
+	MIGSIM_PASS_SNAPSHOT,
 	MIGSIM_PASS_SAVE,
 	MIGSIM_PASS_LOAD,
 	MIGSIM_PASS_DMA,
@@ -42,6 +45,9 @@ enum migsim_site {
 	MIGSIM_ARC_BROKEN,
 	MIGSIM_ARC_STALL,
 	MIGSIM_ARC_RESET,
+	MIGSIM_STOP_FAIL,
+	MIGSIM_SNAPSHOT_FAIL,
+	MIGSIM_SNAPSHOT_STALL,
 	MIGSIM_SAVE_FAIL,
 	MIGSIM_SAVE_STALL,
 	MIGSIM_SAVE_SHORT,
@@ -77,6 +83,12 @@ static const struct migsim_site_info migsim_sites[MIGSIM_NR_SITES] = {
 		"takes until release" },
 	[MIGSIM_ARC_RESET] = { "arc_reset", MIGSIM_PASS_ARC, false,
 		"a reset comes meanwhile" },
+	[MIGSIM_STOP_FAIL] = { "stop_fail", MIGSIM_PASS_STOP, true,
+		"stands still already, but does not stop: it goes on" },
+	[MIGSIM_SNAPSHOT_FAIL] = { "snapshot_fail", MIGSIM_PASS_SNAPSHOT, true,
+		"the session fails, after the arc" },
+	[MIGSIM_SNAPSHOT_STALL] = { "snapshot_stall", MIGSIM_PASS_SNAPSHOT, false,
+		"no data after the arc until release" },
 	[MIGSIM_SAVE_FAIL] = { "save_fail", MIGSIM_PASS_SAVE, true,
 		"the session fails" },
 	[MIGSIM_SAVE_STALL] = { "save_stall", MIGSIM_PASS_SAVE, false,
@@ -144,6 +156,16 @@ struct migsim_fault {
 
 static struct dentry *migsim_debugfs;
 
+static bool migsim_has_arc(enum migsim_passage_kind kind)
+{
+	return kind == MIGSIM_PASS_ARC || kind == MIGSIM_PASS_STOP;
+}
+
+static bool migsim_has_section(enum migsim_passage_kind kind)
+{
+	return kind == MIGSIM_PASS_SAVE || kind == MIGSIM_PASS_LOAD;
+}
+
 static int migsim_parse_state(const char *name, unsigned int *ret)
 {
 	unsigned int state;
@@ -178,17 +200,14 @@ static int migsim_parse_arg(char *arg, struct migsim_passage *about)
 {
 	int section;
 
-	switch (about->kind) {
-	case MIGSIM_PASS_ARC:
+	if (migsim_has_arc(about->kind))
 		return migsim_parse_arc(arg, about);
-	case MIGSIM_PASS_DMA:
+	if (!migsim_has_section(about->kind))
 		return strcmp(arg, "-") ? -EINVAL : 0;
-	default:
-		section = match_string(migsim_section_names,
-				       MIGSIM_NR_SECTIONS, arg);
-		about->section = section;
-		return section < 0 ? -EINVAL : 0;
-	}
+	section = match_string(migsim_section_names, MIGSIM_NR_SECTIONS, arg);
+	about->section = section;
+
+	return section < 0 ? -EINVAL : 0;
 }
 
 static int migsim_parse_site(const char *name, enum migsim_site *ret)
@@ -326,13 +345,13 @@ static void migsim_fault_show(struct seq_file *m,
 			      const struct migsim_fault *fault)
 {
 	seq_printf(m, "%s ", migsim_sites[fault->site].name);
-	if (fault->about.kind == MIGSIM_PASS_ARC)
+	if (migsim_has_arc(fault->about.kind))
 		seq_printf(m, "%s->%s", migsim_fault_state(fault->about.from),
 			   migsim_fault_state(fault->about.to));
-	else if (fault->about.kind == MIGSIM_PASS_DMA)
-		seq_putc(m, '-');
-	else
+	else if (migsim_has_section(fault->about.kind))
 		seq_puts(m, migsim_section_names[fault->about.section]);
+	else
+		seq_putc(m, '-');
 	seq_printf(m, " %u %u %u fired %u\n", fault->nth, fault->count,
 		   fault->err, fault->fired);
 }
@@ -368,6 +387,8 @@ static int fault_sites_show(struct seq_file *m, void *unused)
 {
 	static const char * const arg[] = {
 		[MIGSIM_PASS_ARC] = "FROM->TO",
+		[MIGSIM_PASS_STOP] = "FROM->TO",
+		[MIGSIM_PASS_SNAPSHOT] = "-",
 		[MIGSIM_PASS_SAVE] = "SECTION",
 		[MIGSIM_PASS_LOAD] = "SECTION",
 		[MIGSIM_PASS_DMA] = "-",
@@ -393,11 +414,11 @@ static bool migsim_fault_about(const struct migsim_passage *rule,
 {
 	if (rule->kind != now->kind)
 		return false;
-	if (now->kind == MIGSIM_PASS_ARC)
+	if (migsim_has_arc(now->kind))
 		return migsim_same_state(rule->from, now->from) &&
 		       migsim_same_state(rule->to, now->to);
 
-	return now->kind == MIGSIM_PASS_DMA || rule->section == now->section;
+	return !migsim_has_section(now->kind) || rule->section == now->section;
 }
 
 static bool migsim_fault_fires(struct migsim_fault *fault,
@@ -481,6 +502,30 @@ int migsim_fault_arc(struct migsim_dev *sim, enum vfio_device_mig_state from,
 	}
 }
 
+/**
+ * migsim_fault_stop - is the device not to stop
+ * @sim: device
+ * @from: where the arc starts
+ * @to: where it leads
+ *
+ * Context: in an arc that has done what may take time, and has changed no state.
+ * Return: 0 if it stops, or the errno of the arc.
+ */
+int migsim_fault_stop(struct migsim_dev *sim, enum vfio_device_mig_state from,
+		      enum vfio_device_mig_state to)
+{
+	const struct migsim_passage now = {
+		.kind = MIGSIM_PASS_STOP, .from = from, .to = to,
+	};
+	struct migsim_fault fault;
+	unsigned long released;
+
+	if (!migsim_fault_match(sim, &now, &fault, &released))
+		return 0;
+
+	return vfio_mig_fail(sim->mig, -(int)fault.err, "stop_fail rule");
+}
+
 /* Return: whether a rule still has the session wait. */
 static bool migsim_fault_stalls(struct migsim_dev *sim)
 {
@@ -498,6 +543,7 @@ static int migsim_fault_data(struct migsim_dev *sim,
 			     unsigned long released)
 {
 	switch (fault->site) {
+	case MIGSIM_SNAPSHOT_STALL:
 	case MIGSIM_SAVE_STALL:
 	case MIGSIM_LOAD_STALL:
 		sim->stream.stalled = true;
@@ -532,6 +578,19 @@ static int migsim_fault_section(struct migsim_dev *sim,
 		return 0;
 
 	return migsim_fault_data(sim, &fault, released);
+}
+
+/**
+ * migsim_fault_snapshot - what is to go wrong with the snapshot
+ * @sim: device
+ *
+ * Return: 0 to go on, VFIO_MIG_IDLE or an errno for save() to return.
+ */
+int migsim_fault_snapshot(struct migsim_dev *sim)
+{
+	const struct migsim_passage now = { .kind = MIGSIM_PASS_SNAPSHOT };
+
+	return migsim_fault_section(sim, &now);
 }
 
 /**

@@ -83,6 +83,7 @@ static void migsim_enter_stop_copy(struct migsim_dev *sim,
 {
 	if (!migsim_is_precopy(from))
 		migsim_stream_begin(sim, false);
+	sim->stream.snapshot = true;
 	sim->stream.ready = ktime_add_us(ktime_get(),
 					 sim->config.save_latency_us);
 }
@@ -90,6 +91,7 @@ static void migsim_enter_stop_copy(struct migsim_dev *sim,
 /* What it was still preparing for STOP_COPY, nobody waits for any more. */
 static void migsim_copy_back(struct migsim_dev *sim)
 {
+	sim->stream.snapshot = false;
 	sim->stream.ready = ktime_get();
 	migsim_track_on(sim);
 }
@@ -103,6 +105,23 @@ static int migsim_quiesce(struct migsim_dev *sim)
 	ret = migsim_dma_freeze(sim);
 	if (ret)
 		migsim_ring_start(sim);
+
+	return ret;
+}
+
+/* Return: 0, or an errno with the device as active as it was. */
+static int migsim_halt(struct migsim_dev *sim, enum vfio_device_mig_state from,
+		       enum vfio_device_mig_state to)
+{
+	bool active = migsim_is_active(from);
+	int ret;
+
+	ret = active && !migsim_is_active(to) ? migsim_quiesce(sim) : 0;
+	if (ret || !migsim_is_running(from) || migsim_is_running(to))
+		return ret;
+	ret = migsim_fault_stop(sim, from, to);
+	if (ret && active)
+		migsim_activate(sim);
 
 	return ret;
 }
@@ -163,8 +182,8 @@ static int migsim_arc(struct vfio_mig *mig, enum vfio_device_mig_state from,
 		return ret;
 	if (from == VFIO_DEVICE_STATE_RESUMING)
 		ret = migsim_load_verdict(sim);
-	else if (migsim_is_active(from) && !migsim_is_active(to))
-		ret = migsim_quiesce(sim);
+	else
+		ret = migsim_halt(sim, from, to);
 	if (!ret)
 		migsim_move(sim, from, to);
 
@@ -389,6 +408,19 @@ static int migsim_save_regs(struct migsim_dev *sim, struct vfio_mig_sink *sink)
 				 migsim_regs_length(&regs)) ?: VFIO_MIG_DONE;
 }
 
+/* STOP_COPY was entered without waiting for it. */
+static int migsim_save_begin(struct migsim_dev *sim)
+{
+	int ret;
+
+	if (!sim->stream.snapshot)
+		return 0;
+	ret = migsim_fault_snapshot(sim);
+	sim->stream.snapshot = ret;
+
+	return ret;
+}
+
 static int migsim_save(struct vfio_mig *mig, struct vfio_mig_sink *sink)
 {
 	struct migsim_dev *sim = vfio_mig_priv(mig);
@@ -398,6 +430,9 @@ static int migsim_save(struct vfio_mig *mig, struct vfio_mig_sink *sink)
 
 	if (migsim_must_wait(sim))
 		return VFIO_MIG_IDLE;
+	ret = migsim_save_begin(sim);
+	if (ret)
+		return ret;
 	if (!sim->stream.configured)
 		return migsim_save_config(sim, sink);
 	ret = migsim_save_memory(sim, sink, &waited);

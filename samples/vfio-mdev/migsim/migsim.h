@@ -312,6 +312,7 @@ enum migsim_section {
 /**
  * struct migsim_stream - progress of the present session
  * @configured: saving: the first section was sent; loading: it was seen
+ * @snapshot: saving: STOP_COPY was entered, and nothing was saved there yet
  * @stalled: a fault rule has it stall until the next release after @released
  * @released: releases when it began
  * @spoil: fault rules of the section that is being saved
@@ -325,6 +326,7 @@ enum migsim_section {
  */
 struct migsim_stream {
 	bool configured;
+	bool snapshot;
 	bool stalled;
 	unsigned long released;
 	enum migsim_spoil spoil;
@@ -547,6 +549,9 @@ void migsim_fault_init(struct migsim_dev *sim, const char *name);
 void migsim_fault_free(struct migsim_dev *sim);
 int migsim_fault_arc(struct migsim_dev *sim, enum vfio_device_mig_state from,
 		     enum vfio_device_mig_state to);
+int migsim_fault_stop(struct migsim_dev *sim, enum vfio_device_mig_state from,
+		      enum vfio_device_mig_state to);
+int migsim_fault_snapshot(struct migsim_dev *sim);
 int migsim_fault_save(struct migsim_dev *sim, enum migsim_section type);
 int migsim_fault_load(struct migsim_dev *sim, enum migsim_section type);
 int migsim_fault_dma(struct migsim_dev *sim);

@@ -108,6 +108,7 @@ static const char * const up[] = {
 /* All destinations have confirmed by then. */
 static const char * const last[] = { "RUNNING_P2P->RUNNING", NULL };
 
+static const char * const stop[] = { "PRE_COPY_P2P->STOP_COPY", NULL };
 static const char * const sections[] = { "CONFIG", "MEMORY", "REGS", NULL };
 static const char * const nothing[] = { "-", NULL };
 
@@ -144,6 +145,9 @@ static const struct fault {
 	{ "arc_reset",	down,	  true,	 1, LOST, "a reset came" },
 	{ "arc_reset",	up,	  false, 1, KEPT, WENT_BACK },
 	{ "arc_reset",	last,	  false, 3, LOST, "a reset came" },
+	{ "stop_fail",	stop,	  true,	 1, KEPT, WENT_BACK },
+	{ "snapshot_fail", nothing, true, 1, KEPT, WENT_BACK },
+	{ "snapshot_stall", nothing, true, 0, KEPT, NULL },
 	{ "save_fail",	sections, true,	 1, KEPT, WENT_BACK },
 	{ "save_stall",	sections, true,	 0, KEPT, NULL },
 	{ "save_short",	sections, true,	 1, KEPT, WENT_BACK },
@@ -318,7 +322,7 @@ TEST_F_TIMEOUT(fault, every_site, 800)
 		nr++;
 	}
 	fclose(file);
-	ASSERT_EQ(13, nr);
+	ASSERT_EQ(16, nr);
 }
 
 TEST_HARNESS_MAIN

@@ -54,10 +54,12 @@ struct site {
 	int err;		/* what the caller gets */
 	u32 state;		/* and where the device is then, */
 	bool unwinds;		/* unless it is told by the path */
+	bool stops;		/* only where the device stops running */
 };
 
 static const struct site sites[] = {
 	{ .name = "arc_fail", .err = EXDEV, .unwinds = true },
+	{ .name = "stop_fail", .err = ENOTUNIQ, .unwinds = true, .stops = true },
 	{ .name = "arc_broken", .err = EREMOTEIO, .state = VFM_ERROR },
 	{ .name = "arc_reset", .err = ECANCELED, .state = VFM_RUNNING },
 };
@@ -73,6 +75,12 @@ static unsigned int step_of(const struct vfm_path *path, u32 from, u32 to)
 	return i;
 }
 
+static bool runs_in(u32 state)
+{
+	return state == VFM_RUNNING || state == VFM_RUNNING_P2P ||
+	       state == VFM_PRE_COPY || state == VFM_PRE_COPY_P2P;
+}
+
 static void check_transition(FIXTURE_DATA(fault_sweep) *self,
 			     const struct site *site, u32 a, u32 b,
 			     const struct vfm_path *path)
@@ -80,7 +88,8 @@ static void check_transition(FIXTURE_DATA(fault_sweep) *self,
 	const u32 from = path->state[0], to = path->state[path->arcs];
 	unsigned int n = step_of(path, a, b);
 	int old = start_in(self, from), fd, ret;
-	bool hit = n < path->arcs;
+	bool hit = n < path->arcs &&
+		   (!site->stops || (runs_in(a) && !runs_in(b)));
 	u32 state = to;
 
 	if (hit)
@@ -140,14 +149,14 @@ static void rule(FIXTURE_DATA(fault_sweep) *self, const char *site,
 
 /* The session says it for ever, the device is where it was, and a new one is good. */
 static void check_save(FIXTURE_DATA(fault_sweep) *self, u32 state,
-		       const char *section, int err)
+		       const char *site, const char *arg, int err)
 {
 	struct vfm_buf got = { 0 };
 	int fd, i;
 
 	vfm_fault_clear(self->dev);
 	vfm_reset(self->dev);
-	rule(self, "save_fail", section, err);
+	rule(self, site, arg, err);
 	fd = vfm_enter(self->dev, state);
 	if (state != VFM_STOP_COPY) {
 		i = __vfm_drain(fd, &got, NULL);
@@ -174,9 +183,12 @@ TEST_F(fault_sweep, save)
 	for (state = 0; state < VFM_NR_STATES; state++) {
 		if (!vfm_in_saving_group(state) || !vfm_supports(self->dev, state))
 			continue;
-		for (i = 0; i < ARRAY_SIZE(sections); i++)
-			for (j = 0; j < ARRAY_SIZE(errnos); j++)
-				check_save(self, state, sections[i], errnos[j]);
+		for (j = 0; j < ARRAY_SIZE(errnos); j++) {
+			check_save(self, state, "snapshot_fail", "-", errnos[j]);
+			for (i = 0; i < ARRAY_SIZE(sections); i++)
+				check_save(self, state, "save_fail", sections[i],
+					   errnos[j]);
+		}
 	}
 }
 

@@ -290,13 +290,14 @@ static void fuzz_configure(struct vfm_fuzz *fuzz)
 
 static const char *const passages[] = {
 	"CONFIG", "MEMORY", "REGS", "*->*", "RUNNING->STOP", "STOP->STOP_COPY",
-	"STOP->RESUMING", "RESUMING->STOP", "*->RUNNING", "READ", "WRITE", "x",
+	"STOP->RESUMING", "RESUMING->STOP", "*->RUNNING", "-", "x",
 };
 
 static const char *const sites[] = {
-	"arc_fail", "arc_broken", "arc_stall", "arc_reset", "save_fail",
-	"save_stall", "save_short", "save_flip", "save_reset", "load_fail",
-	"load_stall", "load_reset", "dma_fail", "y",
+	"arc_fail", "arc_broken", "arc_stall", "arc_reset", "stop_fail",
+	"snapshot_fail", "snapshot_stall", "save_fail", "save_stall",
+	"save_short", "save_flip", "save_reset", "load_fail", "load_stall",
+	"load_reset", "dma_fail", "y",
 };
 
 static void fuzz_fault(struct vfm_fuzz *fuzz)
