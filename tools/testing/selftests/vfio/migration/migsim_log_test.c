@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * C1: what migsim's DMA engine writes is reported by VFIO_DEVICE_FEATURE_DMA_LOGGING_*,
- * on kernels with IOMMUFD_DRIVER, and nothing is forgotten in between.
+ * C1: what migsim's DMA engine writes is reported, no more and no less, and nothing is
+ * forgotten in between: by VFIO_DEVICE_FEATURE_DMA_LOGGING_* on kernels with
+ * IOMMUFD_DRIVER, and by VFIO_IOMMU_DIRTY_PAGES where there is a type1 container.
  */
 #include <linux/pci_regs.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include <libvfio_migration.h>
@@ -23,7 +25,42 @@ FIXTURE(log) {
 	u8 *copy;
 };
 
-static int start(struct vfm_device *dev)
+FIXTURE_VARIANT(log) {
+	bool type1;
+};
+
+FIXTURE_VARIANT_ADD(log, device) { .type1 = false };
+FIXTURE_VARIANT_ADD(log, type1) { .type1 = true };
+
+static int type1_control(struct vfm_device *dev, u32 flags)
+{
+	struct vfio_iommu_type1_dirty_bitmap control = {
+		.argsz = sizeof(control), .flags = flags,
+	};
+
+	return ioctl(dev->container, VFIO_IOMMU_DIRTY_PAGES, &control) ? -errno : 0;
+}
+
+static int type1_report(struct vfm_device *dev, u64 iova, u64 length,
+			u64 page_size, u64 *bitmap)
+{
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap head;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	} report = {
+		.head.argsz = sizeof(report),
+		.head.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+		.get.iova = iova,
+		.get.size = length,
+		.get.bitmap.pgsize = page_size,
+		.get.bitmap.size = sizeof(*bitmap),
+		.get.bitmap.data = (void *)bitmap,
+	};
+
+	return ioctl(dev->container, VFIO_IOMMU_DIRTY_PAGES, &report) ? -errno : 0;
+}
+
+static int device_start(struct vfm_device *dev)
 {
 	struct vfio_device_feature_dma_logging_range range = {
 		.iova = IOVA, .length = LENGTH,
@@ -37,23 +74,51 @@ static int start(struct vfm_device *dev)
 			     VFIO_DEVICE_FEATURE_SET, &control, sizeof(control));
 }
 
-static int stop(struct vfm_device *dev)
+static int device_stop(struct vfm_device *dev)
 {
 	return __vfm_feature(dev->fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP |
 			     VFIO_DEVICE_FEATURE_SET, NULL, 0);
 }
 
-static int __report(struct vfm_device *dev, u64 iova, u64 length, u64 page_size,
-		    u64 *bitmap)
+static int device_report(struct vfm_device *dev, u64 iova, u64 length,
+			 u64 page_size, u64 *bitmap)
 {
 	struct vfio_device_feature_dma_logging_report report = {
 		.iova = iova, .length = length, .page_size = page_size,
 		.bitmap = (uintptr_t)bitmap,
 	};
 
-	*bitmap = 0;
 	return __vfm_feature(dev->fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT |
 			     VFIO_DEVICE_FEATURE_GET, &report, sizeof(report));
+}
+
+/* The variant's way: only that of type1 is opened by its group. */
+static bool by_type1(struct vfm_device *dev)
+{
+	return dev->via == VFM_VIA_GROUP;
+}
+
+static int start(struct vfm_device *dev)
+{
+	return by_type1(dev) ?
+	       type1_control(dev, VFIO_IOMMU_DIRTY_PAGES_FLAG_START) :
+	       device_start(dev);
+}
+
+static int stop(struct vfm_device *dev)
+{
+	return by_type1(dev) ?
+	       type1_control(dev, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP) :
+	       device_stop(dev);
+}
+
+static int __report(struct vfm_device *dev, u64 iova, u64 length, u64 page_size,
+		    u64 *bitmap)
+{
+	*bitmap = 0;
+	return by_type1(dev) ?
+	       type1_report(dev, iova, length, page_size, bitmap) :
+	       device_report(dev, iova, length, page_size, bitmap);
 }
 
 /* Bits of pages written since the last time, and forgotten now. */
@@ -70,18 +135,34 @@ static u64 report_all(struct vfm_device *dev)
 	return report(dev, IOVA, LENGTH, PAGE);
 }
 
-FIXTURE_SETUP(log)
+/* Or why not. */
+static const char *can_log(struct vfm_device *dev)
 {
 	u32 probe = VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET |
 		    VFIO_DEVICE_FEATURE_DMA_LOGGING_START;
 
+	if (!by_type1(dev))
+		return __vfm_feature(dev->fd, probe, NULL, 0) == -ENOTTY ?
+		       "a kernel without IOMMUFD_DRIVER" : NULL;
+	return ioctl(dev->container, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) <= 0 ||
+	       start(dev) == -ENOTTY ?
+	       "a kernel without type1 containers" : NULL;
+}
+
+FIXTURE_SETUP(log)
+{
+	const char *why;
+
 	VFM_REQUIRE_TYPE(MIGSIM_FULL);
 	self->dev = vfm_create(MIGSIM_FULL);
 	vfm_attr_set(self->dev, "state_size", LENGTH);
-	vfm_open(self->dev);
-	if (__vfm_feature(self->dev->fd, probe, NULL, 0) == -ENOTTY) {
+	if (variant->type1)
+		self->dev->via = VFM_VIA_GROUP;
+	why = __vfm_open(self->dev) ? "a kernel without groups" :
+				      can_log(self->dev);
+	if (why) {
 		vfm_destroy(self->dev);
-		SKIP(return, "a kernel without IOMMUFD_DRIVER");
+		SKIP(return, "%s", why);
 	}
 	self->memory = mmap(NULL, LENGTH, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -116,17 +197,33 @@ TEST_F(log, reports_once)
 	ASSERT_EQ(PAGES(6, 7), report_all(self->dev));
 }
 
-/* The rest is there for the next one who asks. */
+/* The rest is there for the next one who asks. Type1 gives a mapping as a whole. */
 TEST_F(log, parts)
 {
+	u64 bitmap;
+
 	dma_write(self->dev, 5 * PAGE, 3 * PAGE);
+	if (variant->type1) {
+		ASSERT_EQ(-EINVAL, __report(self->dev, IOVA + 6 * PAGE, PAGE, PAGE,
+					    &bitmap));
+		ASSERT_EQ(PAGES(5, 8), report_all(self->dev));
+		return;
+	}
 	ASSERT_EQ(1, report(self->dev, IOVA + 6 * PAGE, PAGE, PAGE));
 	ASSERT_EQ(PAGES(5, 6) | PAGES(7, 8), report_all(self->dev));
 }
 
 TEST_F(log, larger_pages)
 {
+	u64 bitmap;
+
 	dma_write(self->dev, 5 * PAGE, 3 * PAGE);
+	if (variant->type1) {
+		ASSERT_EQ(-EINVAL, __report(self->dev, IOVA, LENGTH, 2 * PAGE,
+					    &bitmap));
+		ASSERT_EQ(PAGES(5, 8), report_all(self->dev));
+		return;
+	}
 	ASSERT_EQ(PAGES(2, 4), report(self->dev, IOVA, LENGTH, 2 * PAGE));
 	ASSERT_EQ(0, report_all(self->dev));
 }
@@ -147,7 +244,8 @@ TEST_F(log, on_and_off)
 {
 	u64 bitmap;
 
-	ASSERT_EQ(-EINVAL, start(self->dev));
+	/* To start twice is an error of the device's log only. */
+	ASSERT_EQ(variant->type1 ? 0 : -EINVAL, start(self->dev));
 	dma_write(self->dev, 0, PAGE);
 	ASSERT_EQ(0, stop(self->dev));
 	ASSERT_EQ(-EINVAL, __report(self->dev, IOVA, LENGTH, PAGE, &bitmap));
