@@ -11,6 +11,7 @@ meta=tools/testing/check/meta
 work=$PWD/build/static
 selftests=tools/testing/selftests/vfio/migration
 fsm=Documentation/driver-api/vfio-migration-fsm
+libvirt=Documentation/driver-api/migsim-libvirt.rst
 rm -rf "$work"
 mkdir -p "$work"
 
@@ -159,6 +160,28 @@ rst_can_fail()
 	fails rst "$meta/table.rst" && fails rst "$meta/title.rst"
 }
 
+# block N: of the XML for libvirt that is documented
+block()
+{
+	awk -v n="$1" -v kind=xml -f tools/testing/check/rst-block.awk "$libvirt"
+}
+
+# schema NAME: whether libvirt takes what is on stdin
+schema()
+{
+	xmllint --noout --relaxng "/usr/share/libvirt/schemas/$1.rng" -
+}
+
+libvirt_xml() { block 1 | schema nodedev && block 2 | schema domain; }
+
+# An element and an attribute have other names.
+libvirt_xml_can_fail()
+{
+	block 1 | sed 's/uuid>/id>/g' | fails schema nodedev &&
+		block 2 | sed 's/<address uuid=/<address id=/' |
+		fails schema domain && block 3 | fails schema domain
+}
+
 n=0 failed=0
 # check NAME COMMAND...: an ordinary check
 check()
@@ -204,7 +227,7 @@ counting()
 }
 
 echo "TAP version 13"
-echo "1..18"
+echo "1..20"
 check checkpatch_can_fail fails checkpatch $meta/style.c
 check kernel_doc_can_fail fails kdoc $meta/kdoc.c
 check sparse_can_fail fails build_meta sparse C=2
@@ -214,6 +237,7 @@ check shellcheck_can_fail fails shellcheck $meta/shell.sh
 check rst_can_fail rst_can_fail
 check graphs_can_fail graphs_can_fail
 check counting counting
+check libvirt_xml_can_fail libvirt_xml_can_fail
 check mutants_can_fail apply_can_fail "${mutants[0]}"
 check spdx spdx
 check checkpatch checkpatch_all
@@ -222,5 +246,6 @@ check shellcheck shellcheck "${scripts[@]}"
 check rst rst "${pages[@]}"
 check mutants apply "${mutants[@]}"
 check graphs graphs "$fsm.txt" "$fsm.dot"
+check libvirt_xml libvirt_xml
 check build_w1_sparse build_all
 exit $failed

@@ -14,6 +14,8 @@ packages=(
 	qemu-system-x86 seabios
 	# checking
 	perl sparse shellcheck jq bsdextrautils mdevctl spin python3-docutils
+	# libvirt's schemas, and what reads them
+	libvirt0 libxml2-utils
 	# fuzzing
 	clang-14 libclang-rt-14-dev
 )
