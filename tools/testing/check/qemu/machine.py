@@ -64,8 +64,8 @@ class Machine:
         self.qmp = Qmp(f"{self.path}.qmp", self.alive)
         self.qtest = Qtest(f"{self.path}.qtest", self.alive)
         self.qtest("irq_intercept_in ioapic")
-        self.functions = [Function(self.qtest, i)
-                          for i in range(len(self.mdevs))]
+        self.functions = [Function(self.qtest, i, mdev.number("dirty_rate") > 0)
+                          for i, mdev in enumerate(self.mdevs)]
 
     def start(self, qemu, options, properties):
         command = [qemu, "-machine", "pc", "-accel", "tcg", "-m", f"{MEMORY >> 20}M",

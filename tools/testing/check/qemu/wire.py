@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """QEMU's two line protocols: QMP to manage a machine, qtest to be its CPU."""
 
+import base64
 import json
 import re
 import socket
@@ -144,7 +145,7 @@ class Qtest:
         return True
 
     def read(self, address, length):
-        return bytes.fromhex(self(f"read {address:#x} {length:#x}")[2:])
+        return base64.b64decode(self(f"b64read {address:#x} {length:#x}"))
 
     def write(self, address, data):
         self(f"write {address:#x} {len(data):#x} 0x{data.hex()}")
