@@ -3,10 +3,12 @@
 
 import itertools
 import os
+import re
 
 TYPES = "/sys/class/mdev_bus/migsim/mdev_supported_types"
 DEVICES = "/sys/bus/mdev/devices"
 FAULTS = "/sys/kernel/debug/migsim"
+SESSIONS = "/sys/kernel/debug/vfio-migration"
 NUMBERS = itertools.count(1)
 
 
@@ -45,6 +47,12 @@ class Mdev:
 
     def faults(self):
         return get(f"{FAULTS}/{self.uuid}/faults")
+
+    def left(self):
+        """Bytes that were read of the stream, if there is one."""
+        session = dict(re.findall(r"(\w+):\s+(\d+)",
+                                  get(f"{SESSIONS}/{self.uuid}/session")))
+        return int(session.get("bytes", 0)) - int(session.get("queued", 0))
 
     def remove(self):
         if os.path.exists(self.path):
