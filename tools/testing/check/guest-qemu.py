@@ -51,6 +51,9 @@ NOT_STOPPED = BROKEN_OFF + (
     "Resetting device: Input/output error",
 )
 
+# How many scenarios of an attach mode may meet a QEMU that is stuck in itself.
+STUCK_LIMIT = 1
+
 SCENARIOS = {}
 
 
@@ -890,13 +893,15 @@ def attempt(name, qemu, attach, where):
     return why, qemus
 
 
-def run(number, name, qemu, attach, where):
+def run(number, name, qemu, attach, where, stuck):
     """One line of KTAP. Returns whether it is a good one."""
     start = time.monotonic()
     place = os.path.join(where, f"{attach}.{name}")
     why, qemus = attempt(name, qemu, attach, place)
     if qemus:
-        say(f"{name}: {why}, QEMU is stuck in itself: once more")
+        say(f"{name}: {why}, QEMU is stuck in itself")
+        stuck.append(name)
+    if qemus and len(stuck) <= STUCK_LIMIT:
         why, _ = attempt(name, qemu, attach, place + ".again")
     say(f"{name}: {time.monotonic() - start:.1f} s")
     print(f"not ok {number} {name} # {why}" if why else f"ok {number} {name}",
@@ -909,8 +914,11 @@ def main():
     names = sys.argv[3:] or list(SCENARIOS)
     where = os.environ["VM_OUT"]
     print(f"TAP version 13\n1..{len(names)}", flush=True)
-    good = [run(i + 1, name, qemu, attach, where)
+    stuck = []
+    good = [run(i + 1, name, qemu, attach, where, stuck)
             for i, name in enumerate(names)]
+    say(f"{attach}: {len(stuck)} scenarios met a QEMU that was stuck in itself"
+        f"{': ' if stuck else ''}{' '.join(stuck)}")
     return 0 if all(good) else 1
 
 
