@@ -3,9 +3,10 @@
 #
 # make check-qemu: stock QEMU migrates machines with migsim devices, inside of a
 # machine: on Debian's kernel through a group of type1, and on the newest with
-# default options by group and by cdev, where the devices log their DMA.
-# ATTACH names some of these three, SCENARIOS some of guest-qemu.py's; FLAVOUR=kasan
-# has the newest kernel watch, which takes long. Prints KTAP as check.sh does.
+# default options by group and by cdev, where the devices log their DMA. Besides, what
+# the user's guide says is done on the first.
+# ATTACH names some of these three, SCENARIOS some of guest-qemu.py's and nothing besides;
+# FLAVOUR=kasan has the newest kernel watch, which takes long. Prints KTAP as check.sh does.
 
 # shellcheck source=tools/testing/check/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -38,6 +39,22 @@ migrate()
 	echo $? > "$out/$how.rc"
 }
 
+# guide: somebody follows it, from no modules to what it promises
+guide()
+{
+	mkdir "$out/guide"
+	VM_CONSOLE=console "$RUN" -n -m 3G -t "$limit" -o "$out/guide" -- \
+		"$CHECK_DIR/guest-guide.sh" "$qemu" "$out/modules-debian" > "$out/guide.tap"
+	echo $? > "$out/guide.rc"
+}
+
+# job COMMAND...: two at a time, as each keeps a CPU busy
+job()
+{
+	[ "$(jobs -rp | wc -l)" -lt 2 ] || wait -n
+	"$@" &
+}
+
 tools/testing/vm/deps.sh || exit 1
 rm -rf "$out"
 mkdir -p "$out"
@@ -45,23 +62,27 @@ mkdir -p "$out"
 echo "TAP version 13"
 step qemu tools/testing/vm/qemu-fetch.sh
 qemu=$(tools/testing/vm/qemu-fetch.sh)/qemu || exit 1
+besides=()
 if [[ " ${attach[*]} " = *' type1 '* ]]; then
 	step kernel-debian tools/testing/vm/kernel.sh all
 	build debian "$(tools/testing/vm/kernel.sh headers)"
+	besides+=(guide)
 fi
 if [[ " ${attach[*]} " =~ ' group '|' cdev ' ]]; then
 	step kernel-newest tools/testing/vm/x86-build.sh "$flavour"
 	newest=$(tools/testing/vm/x86-build.sh "$flavour") || exit 1
 	build newest "$newest"
 fi
+[ ${#scenarios[@]} -eq 0 ] || besides=()
 
-# Two at a time: each keeps a CPU busy.
 for how in "${attach[@]}"; do
-	[ "$(jobs -rp | wc -l)" -lt 2 ] || wait -n
-	migrate "$how" &
+	job migrate "$how"
+done
+for what in "${besides[@]}"; do
+	job "$what"
 done
 wait
-for how in "${attach[@]}"; do
+for how in "${attach[@]}" "${besides[@]}"; do
 	echo "# $how"
 	grep '^# ' "$out/$how.tap"
 	results "$out/$how.tap" "$how" "$(cat "$out/$how.rc")"
