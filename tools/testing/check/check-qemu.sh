@@ -4,7 +4,7 @@
 # make check-qemu: stock QEMU migrates machines with migsim devices, inside of a
 # machine: on Debian's kernel through a group of type1, and on the newest with
 # default options by group and by cdev, where the devices log their DMA. Besides, what
-# the user's guide says is done on the first.
+# the user's guide says is done on the first, and the selftests of that log on the second.
 # ATTACH names some of these three, SCENARIOS some of guest-qemu.py's and nothing besides;
 # FLAVOUR=kasan has the newest kernel watch, which takes long. Prints KTAP as check.sh does.
 
@@ -15,6 +15,9 @@ out=$TOP/build/check-qemu
 read -ra attach <<< "${ATTACH:-type1 group cdev}"
 read -ra scenarios <<< "${SCENARIOS:-}"
 flavour=${FLAVOUR:-plain}
+# The newest kernel has all that a test may need.
+EXPECTED_SKIPS=$SELFTESTS/expected-skips.kasan
+programs=(migsim_log_test conf_logging_test)
 limit=$([ "$flavour" = kasan ] && echo 2400 || echo 900)
 
 # build KERNEL FOLDER: the modules for it
@@ -24,14 +27,16 @@ build()
 		MODULES="$out/modules-$1" FARM="$TOP/build/farm/check-qemu-$1"
 }
 
+# on_newest: the machines of this subshell
+on_newest() { export VM_KERNEL=$newest/image VM_APPEND=sysctl.kernel.watchdog_thresh=60; }
+
 # migrate ATTACH: all scenarios, in a machine of their own
 migrate()
 {
 	local how=$1 kernel=newest
 
 	[ "$how" = type1 ] && kernel=debian
-	[ $kernel = debian ] ||
-		export VM_KERNEL=$newest/image VM_APPEND=sysctl.kernel.watchdog_thresh=60
+	[ $kernel = debian ] || on_newest
 	mkdir "$out/$how"
 	VM_CONSOLE=console "$RUN" -M "$out/modules-$kernel" -m 3G -t "$limit" \
 		-o "$out/$how" -- "$CHECK_DIR/guest-qemu.py" "$qemu" "$how" \
@@ -48,6 +53,14 @@ guide()
 	echo $? > "$out/guide.rc"
 }
 
+# selftests: of the log of DMA
+selftests()
+{
+	on_newest
+	RUN_FLAGS=(-m 3G -M "$out/modules-newest")
+	run_tests 1 "$out/selftests" 300 "${programs[@]}"
+}
+
 # job COMMAND...: two at a time, as each keeps a CPU busy
 job()
 {
@@ -57,7 +70,7 @@ job()
 
 tools/testing/vm/deps.sh || exit 1
 rm -rf "$out"
-mkdir -p "$out"
+mkdir -p "$out/selftests"
 
 echo "TAP version 13"
 step qemu tools/testing/vm/qemu-fetch.sh
@@ -72,6 +85,8 @@ if [[ " ${attach[*]} " =~ ' group '|' cdev ' ]]; then
 	step kernel-newest tools/testing/vm/x86-build.sh "$flavour"
 	newest=$(tools/testing/vm/x86-build.sh "$flavour") || exit 1
 	build newest "$newest"
+	step programs make programs
+	besides+=(selftests)
 fi
 [ ${#scenarios[@]} -eq 0 ] || besides=()
 
@@ -83,6 +98,10 @@ for what in "${besides[@]}"; do
 done
 wait
 for how in "${attach[@]}" "${besides[@]}"; do
+	if [ "$how" = selftests ]; then
+		collect_selftests
+		continue
+	fi
 	echo "# $how"
 	grep '^# ' "$out/$how.tap"
 	results "$out/$how.tap" "$how" "$(cat "$out/$how.rc")"
