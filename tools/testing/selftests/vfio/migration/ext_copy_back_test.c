@@ -411,60 +411,63 @@ TEST_F(back, runs)
 	close(fd);
 }
 
-/* A reader sleeps in the copy of the end: it gets it, or the device goes back. */
-TEST_F(back, reader_in_the_end)
-{
-	struct vfm_thread reader;
+struct sleeper {
+	struct vfm_thread thread;
 	struct vfm_uffd uffd;
 	struct vfm_io io;
-	char page[4096];
+};
 
-	VFM_REQUIRE_UFFD(&uffd);
-	io = (struct vfm_io) {
-		.fd = from_precopy(self),
-		.buf = uffd.page,
-		.len = END_LENGTH,
-	};
-	wait_end(io.fd, REST_LENGTH);
-	take(self, io.fd, REGS_LENGTH);
-	vfm_thread_start(&reader, vfm_thread_read, &io);
-	vfm_uffd_wait(&uffd);
+/* A reader that sleeps in the copy of @len bytes. */
+static void fall_asleep(struct sleeper *s, int fd, size_t len)
+{
+	s->io = (struct vfm_io) { .fd = fd, .buf = s->uffd.page, .len = len };
+	vfm_thread_start(&s->thread, vfm_thread_read, &s->io);
+	vfm_uffd_wait(&s->uffd);
+}
+
+static void wake_up(FIXTURE_DATA(back) *self, struct sleeper *s)
+{
+	char page[4096] = "";
+
+	vfm_uffd_release(&s->uffd, page);
+	VFIO_ASSERT_EQ(vfm_thread_join(&s->thread), s->io.len);
+	vfm_buf_append(&self->got, s->uffd.page, s->io.len);
+}
+
+/* A reader sleeps in the copy of the end: it gets it, and the device stays. */
+TEST_F(back, reader_in_the_end)
+{
+	struct sleeper reader;
+	int fd;
+
+	VFM_REQUIRE_UFFD(&reader.uffd);
+	fd = from_precopy(self);
+	wait_end(fd, REST_LENGTH);
+	take(self, fd, REGS_LENGTH);
+	fall_asleep(&reader, fd, END_LENGTH);
 	vfm_set_state_err(self->src, VFM_PRE_COPY, ENODATA);
 	vfm_assert_state(self->src, VFM_STOP_COPY);
-	memset(page, 0, sizeof(page));
-	vfm_uffd_release(&uffd, page);
-	ASSERT_EQ(END_LENGTH, vfm_thread_join(&reader));
-	vfm_buf_append(&self->got, uffd.page, END_LENGTH);
-	check_stream(self, io.fd);
-	vfm_uffd_exit(&uffd);
+	wake_up(self, &reader);
+	check_stream(self, fd);
+	vfm_uffd_exit(&reader.uffd);
 }
 
 /* A reader sleeps in the copy of what comes before it: the end can be withdrawn. */
 TEST_F(back, reader_before_the_end)
 {
-	struct vfm_thread reader;
-	struct vfm_uffd uffd;
-	struct vfm_io io;
-	char page[4096];
+	struct sleeper reader;
+	int fd;
 
-	VFM_REQUIRE_UFFD(&uffd);
-	io = (struct vfm_io) {
-		.fd = from_precopy(self),
-		.buf = uffd.page,
-		.len = REGS_LENGTH,
-	};
-	wait_end(io.fd, REST_LENGTH);
-	vfm_thread_start(&reader, vfm_thread_read, &io);
-	vfm_uffd_wait(&uffd);
+	VFM_REQUIRE_UFFD(&reader.uffd);
+	fd = from_precopy(self);
+	wait_end(fd, REST_LENGTH);
+	fall_asleep(&reader, fd, REGS_LENGTH);
 	vfm_set_state_nofd(self->src, self->to);
-	memset(page, 0, sizeof(page));
-	vfm_uffd_release(&uffd, page);
-	ASSERT_EQ(REGS_LENGTH, vfm_thread_join(&reader));
-	vfm_buf_append(&self->got, uffd.page, REGS_LENGTH);
+	wake_up(self, &reader);
 	scribble(self, 4);
 	vfm_set_state_nofd(self->src, VFM_STOP_COPY);
-	check_stream(self, io.fd);
-	vfm_uffd_exit(&uffd);
+	check_stream(self, fd);
+	vfm_uffd_exit(&reader.uffd);
 }
 
 static u64 stream_id(const struct vfm_buf *stream)
