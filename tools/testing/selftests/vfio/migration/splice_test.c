@@ -271,6 +271,48 @@ TEST_F(splice, full_session)
 	close(fd);
 }
 
+/* Data come while the pipe is full: who waited for them waits for room now. */
+static void start_waiter(FIXTURE_DATA(splice) *self, struct vfm_thread *thread,
+			 struct splice_args *args)
+{
+	VFIO_ASSERT_EQ(__vfm_fault_write(self->dev, "save_stall CONFIG 1 1 0"), 0);
+	args->in = vfm_enter(self->dev, VFM_STOP_COPY);
+	vfm_thread_start(thread, thread_splice, args);
+	vfm_assert_blocked(thread);
+	VFIO_ASSERT_EQ(write(self->pipe[1], "x", 1), 1);
+	VFIO_ASSERT_EQ(vfm_poll(self->pipe[1], POLLOUT, 0), 0);
+	VFIO_ASSERT_EQ(vfm_poll(args->in, POLLIN, 0), 0);
+	vfm_fault_release(self->dev);
+	VFIO_ASSERT_EQ(vfm_poll(args->in, POLLIN, vfm_deadline_ms()), POLLIN);
+	vfm_assert_blocked(thread);
+}
+
+TEST_F(splice, waits_for_room)
+{
+	struct splice_args args = { -1, self->pipe[1], 4096, 0 };
+	struct vfm_thread thread;
+
+	VFM_REQUIRE_FAULTS(self->dev);
+	/* So that a byte is enough to fill it. */
+	ASSERT_EQ(4096, fcntl(self->pipe[1], F_SETPIPE_SZ, 4096));
+
+	start_waiter(self, &thread, &args);
+	ASSERT_EQ(1, read(self->pipe[0], self->page, 2));
+	ASSERT_LT(0, vfm_thread_join(&thread));
+	ASSERT_LT(8, read(self->pipe[0], self->page, 4096));
+	ASSERT_FALSE(memcmp(self->page, "VFIOMIG", 7));
+	close(args.in);
+	vfm_reset(self->dev);
+	vfm_fault_clear(self->dev);
+
+	start_waiter(self, &thread, &args);
+	vfm_reset(self->dev);
+	ASSERT_EQ(-ENODEV, vfm_thread_join(&thread));
+	ASSERT_EQ(1, read(self->pipe[0], self->page, 2));
+	ASSERT_FALSE(memcmp(self->page, "x", 1));
+	close(args.in);
+}
+
 /* Who waits holds nobody up, and a reset ends the wait, whatever it is for. */
 TEST_F(splice, blocked)
 {
