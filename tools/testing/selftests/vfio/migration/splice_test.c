@@ -4,7 +4,9 @@
  * that stay what they were whoever goes away (B5), nobody hung on the pipe's mutex.
  */
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -107,6 +109,16 @@ static int feed_by_pipe(int fd, int pipe[2], const struct vfm_buf *buf,
 		}
 	}
 	return 0;
+}
+
+static void read_all(int fd, struct vfm_buf *buf, size_t len)
+{
+	while (buf->len < len) {
+		ssize_t n = vfm_read(fd, vfm_buf_room(buf, 4096), 4096);
+
+		VFIO_ASSERT_LT(0, n, "%s", strerror(-n));
+		buf->len += n;
+	}
 }
 
 struct splice_args {
@@ -441,11 +453,7 @@ TEST_F(splice, copy_on_write)
 			      "SPOILED", 7);
 	close(fd);
 
-	while (self->got.len < self->stream.len) {
-		n = read(self->pipe[0], vfm_buf_room(&self->got, 4096), 4096);
-		ASSERT_LT(0, n);
-		self->got.len += n;
-	}
+	read_all(self->pipe[0], &self->got, self->stream.len);
 	ASSERT_EQ(NULL, memmem(self->got.data, self->got.len, "SPOILED", 7));
 	ASSERT_NE(NULL, memmem(self->got.data, self->got.len, MARK, strlen(MARK)));
 	vfm_reset(self->dev);
@@ -519,6 +527,45 @@ static int load(const char *name, const char *file)
 	return module_cmd(cmd);
 }
 
+static void unload_all(void)
+{
+	VFIO_ASSERT_EQ(unload("migsim"), 0);
+	VFIO_ASSERT_EQ(unload("vfio_migration"), 0);
+}
+
+static void assert_in_use(void)
+{
+	VFIO_ASSERT_LT(unload("migsim"), 0);
+	VFIO_ASSERT_LT(unload("vfio_migration"), 0);
+}
+
+static void load_all(void)
+{
+	VFIO_ASSERT_EQ(load("vfio_migration", "vfio-migration"), 0);
+	VFIO_ASSERT_EQ(load("migsim", "migsim"), 0);
+}
+
+/* The session, its fd, the device and the modules, in that order. */
+static void everything_goes(FIXTURE_DATA(splice) *self, int fd)
+{
+	assert_in_use();
+	vfm_reset(self->dev);
+	close(fd);
+	VFIO_ASSERT_LT(unload("vfio_migration"), 0);
+	vfm_destroy(self->dev);
+	self->dev = NULL;
+	unload_all();
+}
+
+/* And comes back, to a device like the one that was. */
+static void everything_returns(FIXTURE_DATA(splice) *self, const char *type)
+{
+	load_all();
+	self->dev = vfm_create(type);
+	vfm_attr_set(self->dev, "state_size", 64 * 4096);
+	vfm_open(self->dev);
+}
+
 /* The pipe survives the session, the fd, the device and the modules. */
 TEST_F(splice, outlives_everything)
 {
@@ -531,30 +578,230 @@ TEST_F(splice, outlives_everything)
 	while ((n = do_splice(fd, self->pipe[1], 1 << 20, 0)) > 0)
 		total += n;
 	ASSERT_EQ(0, n);
-	ASSERT_GT(0, unload("migsim"));
-	ASSERT_GT(0, unload("vfio_migration"));
-	vfm_reset(self->dev);
+	everything_goes(self, fd);
+	read_all(self->pipe[0], &self->got, total);
+	ASSERT_NE(NULL, memmem(self->got.data, self->got.len, MARK, strlen(MARK)));
+	everything_returns(self, variant->type);
+	vfm_restore(self->dev, &self->got, NULL);
+}
+
+/* Both ends of a connection by which nothing was received yet. */
+static void connect_tcp(int sock[2])
+{
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t len = sizeof(addr);
+	int server = socket(AF_INET, SOCK_STREAM, 0);
+
+	VFIO_ASSERT_EQ(bind(server, (void *)&addr, len), 0, "%s", strerror(errno));
+	VFIO_ASSERT_EQ(listen(server, 1), 0);
+	VFIO_ASSERT_EQ(getsockname(server, (void *)&addr, &len), 0);
+	sock[1] = socket(AF_INET, SOCK_STREAM, 0);
+	VFIO_ASSERT_EQ(connect(sock[1], (void *)&addr, len), 0, "%s",
+		       strerror(errno));
+	sock[0] = accept(server, NULL, NULL);
+	VFIO_ASSERT_LE(0, sock[0]);
+	close(server);
+}
+
+/* Nobody receives, so all of it has to have its place in the socket. */
+static size_t splice_into_socket(FIXTURE_DATA(splice) *self, int fd, int sock)
+{
+	const int room = 4 << 20;
+	ssize_t n, done;
+	size_t total = 0;
+
+	VFIO_ASSERT_EQ(setsockopt(sock, SOL_SOCKET, SO_SNDBUFFORCE, &room,
+				  sizeof(room)), 0, "%s", strerror(errno));
+	vfm_nonblock(sock, true);
+	while ((n = do_splice(fd, self->pipe[1], 65536, 0)) > 0)
+		for (total += n; n; n -= done) {
+			done = do_splice(self->pipe[0], sock, n, 0);
+			VFIO_ASSERT_LT(0, done, "%s", strerror(-done));
+		}
+	VFIO_ASSERT_EQ(n, 0);
+	return total;
+}
+
+static void outlive_in_socket(FIXTURE_DATA(splice) *self, const char *type,
+			      const int sock[2])
+{
+	size_t total;
+	u64 want;
+	int fd;
+
+	mark(self->dev, MARK);
+	fd = vfm_enter(self->dev, VFM_STOP_COPY);
+	want = vfm_state_hash(self->dev);
+	total = splice_into_socket(self, fd, sock[1]);
+	VFIO_ASSERT_EQ(vfm_session_holds(fd), 0);
+	everything_goes(self, fd);
+	read_all(sock[0], &self->got, total);
+	everything_returns(self, type);
+	vfm_restore(self->dev, &self->got, NULL);
+	VFIO_ASSERT_EQ(vfm_state_hash(self->dev), want);
+	close(sock[0]);
+	close(sock[1]);
+}
+
+/* What went on from the pipe to a socket survives there as well. */
+TEST_F(splice, outlives_in_socket)
+{
+	int sock[2];
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sock));
+	outlive_in_socket(self, variant->type, sock);
+}
+
+TEST_F(splice, outlives_in_tcp)
+{
+	int sock[2];
+
+	connect_tcp(sock);
+	outlive_in_socket(self, variant->type, sock);
+}
+
+#define FULL_WINDOW	65536
+#define FULL_PIPE	(4 * FULL_WINDOW)
+
+/* Until the pipe takes no more, while there is more. Returns what it took. */
+static size_t fill_pipe(int fd, int pipe)
+{
+	size_t total = 0;
+	ssize_t n;
+
+	do {
+		VFIO_ASSERT_EQ(vfm_poll(fd, POLLIN, vfm_deadline_ms()), POLLIN);
+		n = do_splice(fd, pipe, 1 << 20, SPLICE_F_NONBLOCK);
+		total += n > 0 ? n : 0;
+		/* What the pipe has does not count against the window. */
+		VFIO_ASSERT_LE(vfm_session_holds(fd), FULL_WINDOW);
+	} while (n > 0);
+	VFIO_ASSERT_EQ(n, -EAGAIN);
+	VFIO_ASSERT_EQ(vfm_poll(pipe, POLLOUT, 0), 0);
+	return total;
+}
+
+/* What is in the pipe, which keeps it. */
+static void look_into(const int pipe[2], struct vfm_buf *buf, size_t len)
+{
+	int other[2];
+
+	VFIO_ASSERT_EQ(pipe2(other, 0), 0);
+	VFIO_ASSERT_EQ(fcntl(other[1], F_SETPIPE_SZ, FULL_PIPE), FULL_PIPE);
+	VFIO_ASSERT_EQ(tee(pipe[0], other[1], len, 0), len);
+	read_all(other[0], buf, len);
+	close(other[0]);
+	close(other[1]);
+}
+
+static void next_step(int sock)
+{
+	char c = 0;
+
+	VFIO_ASSERT_EQ(write(sock, &c, 1), 1);
+}
+
+static void await_step(int sock)
+{
+	char c;
+
+	VFIO_ASSERT_EQ(read(sock, &c, 1), 1);
+}
+
+/* Another process, which has the full pipe and the data fd, and nothing else. */
+static void hold_pipe(FIXTURE_DATA(splice) *self, int fd, int sock)
+{
+	close(self->dev->fd);
+	close(self->dev->group);
+	close(self->dev->container);
+	next_step(sock);
+	await_step(sock);
 	close(fd);
-	ASSERT_GT(0, unload("vfio_migration"));
+	next_step(sock);
+	await_step(sock);
+	read_all(self->pipe[0], &self->got, self->stream.len);
+	_exit(memcmp(self->got.data, self->stream.data, self->stream.len) != 0);
+}
+
+static pid_t start_holder(FIXTURE_DATA(splice) *self, int fd, int *sock)
+{
+	int pair[2];
+	pid_t pid;
+
+	VFIO_ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	pid = fork();
+	VFIO_ASSERT_LE(0, pid);
+	if (!pid) {
+		close(pair[0]);
+		hold_pipe(self, fd, pair[1]);
+	}
+	close(pair[1]);
+	close(fd);
+	close(self->pipe[0]);
+	close(self->pipe[1]);
+	VFIO_ASSERT_EQ(pipe(self->pipe), 0);
+	*sock = pair[0];
+	await_step(*sock);
+	return pid;
+}
+
+static long remove_device(void *dev)
+{
+	return __vfm_remove(dev);
+}
+
+/* Reset, and removed while it is open. */
+static void lose_device(FIXTURE_DATA(splice) *self)
+{
+	struct vfm_thread remover;
+
+	assert_in_use();
+	vfm_reset(self->dev);
+	assert_in_use();
+	vfm_thread_start(&remover, remove_device, self->dev);
+	vfm_assert_blocked(&remover);
+	assert_in_use();
+	vfm_close(self->dev);
+	VFIO_ASSERT_EQ(vfm_thread_join(&remover), 0);
 	vfm_destroy(self->dev);
 	self->dev = NULL;
+}
 
-	ASSERT_EQ(0, unload("migsim"));
-	ASSERT_EQ(0, unload("vfio_migration"));
-	while (total) {
-		n = read(self->pipe[0], vfm_buf_room(&self->got, 4096), 4096);
-		ASSERT_LT(0, n);
-		self->got.len += n;
-		total -= n;
-	}
-	ASSERT_EQ(0, load("vfio_migration", "vfio-migration"));
-	ASSERT_EQ(0, load("migsim", "migsim"));
-	ASSERT_NE(NULL, memmem(self->got.data, self->got.len, MARK, strlen(MARK)));
+/* A process holds a pipe that can take no more, and everything else goes. */
+TEST_F(splice, full_pipe)
+{
+	int fd, sock, status;
+	size_t total;
+	pid_t pid;
 
-	self->dev = vfm_create(variant->type);
-	vfm_attr_set(self->dev, "state_size", 64 * 4096);
+	vfm_close(self->dev);
+	vfm_attr_set(self->dev, "state_size", 4 << 20);
+	vfm_attr_set(self->dev, "window", FULL_WINDOW);
 	vfm_open(self->dev);
-	vfm_restore(self->dev, &self->got, NULL);
+	mark(self->dev, MARK);
+	fd = vfm_enter(self->dev, VFM_STOP_COPY);
+	ASSERT_EQ(FULL_PIPE, fcntl(self->pipe[1], F_SETPIPE_SZ, FULL_PIPE));
+	total = fill_pipe(fd, self->pipe[1]);
+	ASSERT_LT(FULL_WINDOW, total);
+	look_into(self->pipe, &self->stream, total);
+	ASSERT_NE(NULL, memmem(self->stream.data, total, MARK, strlen(MARK)));
+
+	pid = start_holder(self, fd, &sock);
+	lose_device(self);
+	/* The data fd is the core's. */
+	ASSERT_GT(0, unload("vfio_migration"));
+	next_step(sock);
+	await_step(sock);
+	unload_all();
+	next_step(sock);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	close(sock);
+	load_all();
+	ASSERT_TRUE(WIFEXITED(status));
+	ASSERT_EQ(0, WEXITSTATUS(status));
 }
 
 TEST_HARNESS_MAIN
