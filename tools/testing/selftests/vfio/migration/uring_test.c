@@ -2,7 +2,8 @@
 /*
  * B4: one io_uring thread serves many sessions without an io-wq worker. Work that
  * io_uring hands to a worker is counted by its tracepoint, not guessed from time
- * or threads. B2, B3: read, readv, read_fixed, poll and write through io_uring.
+ * or threads. B2, B3: read, readv, read_fixed, poll, write, writev and splice through
+ * io_uring, of which the last always takes a worker.
  */
 #include <fcntl.h>
 #include <liburing.h>
@@ -16,7 +17,7 @@
 #define MAX_SESSIONS	64
 #define CHUNK		65536
 
-enum op { OP_READ, OP_READV, OP_READ_FIXED, OP_POLL_READ, OP_WRITE };
+enum op { OP_READ, OP_READV, OP_READ_FIXED, OP_POLL_READ, OP_WRITE, OP_WRITEV };
 
 struct slot {
 	struct vfm_device *dev;
@@ -25,6 +26,7 @@ struct slot {
 	bool polling;		/* OP_POLL_READ: the poll is out, not the read */
 	unsigned int index;
 	struct iovec iov;
+	struct iovec out[2];	/* OP_WRITEV: all that is left, in two pieces */
 	struct vfm_buf got;
 	const struct vfm_buf *stream;
 	size_t pos;
@@ -191,6 +193,13 @@ static void queue(FIXTURE_DATA(uring) *self, struct slot *slot)
 		io_uring_prep_write(sqe, slot->fd, slot->stream->data +
 				    slot->pos, left < CHUNK ? left : CHUNK, -1);
 		break;
+	case OP_WRITEV:
+		slot->out[0] = (struct iovec) { slot->stream->data + slot->pos,
+						left / 2 };
+		slot->out[1] = (struct iovec) { slot->stream->data + slot->pos +
+						left / 2, left - left / 2 };
+		io_uring_prep_writev(sqe, slot->fd, slot->out, 2, -1);
+		break;
 	}
 	io_uring_sqe_set_data(sqe, slot);
 }
@@ -203,7 +212,7 @@ static bool complete(struct slot *slot, int res)
 		return true;
 	}
 	VFIO_ASSERT_GE(res, 0, "session %u: %s", slot->index, strerror(-res));
-	if (slot->op == OP_WRITE) {
+	if (slot->op == OP_WRITE || slot->op == OP_WRITEV) {
 		slot->pos += res;
 		return slot->pos < slot->stream->len;
 	}
@@ -270,7 +279,7 @@ static void save_all(FIXTURE_DATA(uring) *self, enum op op)
 }
 
 /* Each session gets the stream of the one before it. */
-static void restore_all(FIXTURE_DATA(uring) *self)
+static void restore_all(FIXTURE_DATA(uring) *self, enum op op)
 {
 	u64 hash[MAX_SESSIONS];
 	unsigned int i;
@@ -285,7 +294,7 @@ static void restore_all(FIXTURE_DATA(uring) *self)
 		slot->pos = 0;
 		slot->fd = vfm_set_state(slot->dev, VFM_RESUMING);
 	}
-	run(self, OP_WRITE);
+	run(self, op);
 	for (i = 0; i < self->nr; i++) {
 		vfm_set_state_nofd(self->slot[i].dev, VFM_STOP);
 		VFIO_ASSERT_EQ(vfm_state_hash(self->slot[i].dev),
@@ -299,7 +308,7 @@ TEST_F(uring, many_sessions)
 	REQUIRE_TRACE();
 	save_all(self, OP_READ);
 	ASSERT_EQ(0, trace_count(self));
-	restore_all(self);
+	restore_all(self, OP_WRITE);
 	ASSERT_EQ(0, trace_count(self));
 }
 
@@ -308,7 +317,7 @@ TEST_F(uring, round_trip)
 {
 	make_devices(self, (struct setup) { 8, 1 << 20, true, true });
 	save_all(self, OP_READ);
-	restore_all(self);
+	restore_all(self, OP_WRITE);
 }
 
 TEST_F(uring, readv)
@@ -316,6 +325,15 @@ TEST_F(uring, readv)
 	make_devices(self, (struct setup) { 8, 1 << 20, true, true });
 	REQUIRE_TRACE();
 	save_all(self, OP_READV);
+	ASSERT_EQ(0, trace_count(self));
+}
+
+TEST_F(uring, writev)
+{
+	make_devices(self, (struct setup) { 8, 1 << 20, true, true });
+	REQUIRE_TRACE();
+	save_all(self, OP_READ);
+	restore_all(self, OP_WRITEV);
 	ASSERT_EQ(0, trace_count(self));
 }
 
@@ -358,7 +376,6 @@ TEST_F(uring, without_nowait_and_poll)
 	ASSERT_LT(0, trace_count(self));
 }
 
-/* One request, and what it then says. */
 /*
  * A device that waits is called each time that something happens to it, and has
  * nothing to give: nobody is told that there is something to be read.
@@ -394,19 +411,94 @@ TEST_F(uring, woken_for_nothing)
 	io_uring_cqe_seen(&self->ring, cqe);
 }
 
-static int read_one(FIXTURE_DATA(uring) *self, int fd, int rwf, size_t len)
+/* One request, and what it then says. */
+static int do_one(FIXTURE_DATA(uring) *self)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&self->ring);
 	struct io_uring_cqe *cqe;
 	int res;
 
-	io_uring_prep_read(sqe, fd, self->buffers, len, -1);
-	sqe->rw_flags = rwf;
 	VFIO_ASSERT_EQ(io_uring_submit(&self->ring), 1);
 	cqe = wait_cqe(&self->ring);
 	res = cqe->res;
 	io_uring_cqe_seen(&self->ring, cqe);
 	return res;
+}
+
+static int read_one(FIXTURE_DATA(uring) *self, int fd, int rwf, size_t len)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&self->ring);
+
+	io_uring_prep_read(sqe, fd, self->buffers, len, -1);
+	sqe->rw_flags = rwf;
+	return do_one(self);
+}
+
+static int splice_one(FIXTURE_DATA(uring) *self, int in, int out, size_t len)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&self->ring);
+
+	io_uring_prep_splice(sqe, in, -1, out, -1, len, 0);
+	return do_one(self);
+}
+
+/* Out of the session by splices, to the end. */
+static void save_by_splice(FIXTURE_DATA(uring) *self, struct slot *slot,
+			   const int pipe[2])
+{
+	int n;
+
+	slot->fd = vfm_set_state(slot->dev, VFM_STOP_COPY);
+	while ((n = splice_one(self, slot->fd, pipe[1], CHUNK)) > 0) {
+		VFIO_ASSERT_EQ(read(pipe[0], slot->iov.iov_base, CHUNK), n);
+		vfm_buf_append(&slot->got, slot->iov.iov_base, n);
+	}
+	VFIO_ASSERT_EQ(n, 0, "%s", strerror(-n));
+	vfm_set_state_nofd(slot->dev, VFM_STOP);
+	close(slot->fd);
+	slot->fd = -1;
+}
+
+static void restore_by_splice(FIXTURE_DATA(uring) *self, struct slot *slot,
+			      const int pipe[2])
+{
+	size_t pos, left;
+	int n, done;
+
+	slot->fd = vfm_set_state(slot->dev, VFM_RESUMING);
+	for (pos = 0; pos < slot->got.len; pos += n) {
+		left = slot->got.len - pos;
+		n = write(pipe[1], slot->got.data + pos, left < CHUNK ? left : CHUNK);
+		VFIO_ASSERT_LT(0, n);
+		for (left = n; left; left -= done) {
+			done = splice_one(self, pipe[0], slot->fd, left);
+			VFIO_ASSERT_LT(0, done, "%s", strerror(-done));
+		}
+	}
+	vfm_set_state_nofd(slot->dev, VFM_STOP);
+}
+
+/* Both ways, each of which is counted, as io_uring never splices by itself. */
+TEST_F(uring, splice)
+{
+	struct slot *slot = &self->slot[0];
+	unsigned int out;
+	int pipe[2];
+	u64 want;
+
+	make_devices(self, (struct setup) { 1, 1 << 20, true, true });
+	REQUIRE_TRACE();
+	ASSERT_EQ(0, pipe2(pipe, 0));
+	vfm_bar_write(slot->dev, MIGSIM_BAR_MEM, 5000, "written", 7);
+	save_by_splice(self, slot, pipe);
+	want = vfm_state_hash(slot->dev);
+	out = trace_count(self);
+	ASSERT_LT(0, out);
+	vfm_reset(slot->dev);
+	restore_by_splice(self, slot, pipe);
+	ASSERT_LT(out, trace_count(self));
+	ASSERT_EQ(want, vfm_state_hash(slot->dev));
+	close(pipe[0]);
+	close(pipe[1]);
 }
 
 TEST_F(uring, outcomes)
