@@ -294,6 +294,7 @@ static void start_waiter(FIXTURE_DATA(splice) *self, struct vfm_thread *thread,
 	VFIO_ASSERT_EQ(write(self->pipe[1], "x", 1), 1);
 	VFIO_ASSERT_EQ(vfm_poll(self->pipe[1], POLLOUT, 0), 0);
 	VFIO_ASSERT_EQ(vfm_poll(args->in, POLLIN, 0), 0);
+	VFM_WAIT(vfm_rule_fired(self->dev, "save_stall") == 1);
 	vfm_fault_release(self->dev);
 	VFIO_ASSERT_EQ(vfm_poll(args->in, POLLIN, vfm_deadline_ms()), POLLIN);
 	vfm_assert_blocked(thread);
