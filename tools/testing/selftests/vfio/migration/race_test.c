@@ -5,12 +5,16 @@
  * sessions are used on when their devices are gone. Nobody may hang, and nobody looks
  * at results: the kernel complains, in the end or in a later round, if something went
  * wrong. A round can be had again by its seed, but not the order of the threads in it.
+ * Attributes are what only a closed device lets be changed: meanwhile it is opened.
  */
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+
+#include <linux/close_range.h>
 
 #include <libvfio_migration.h>
 
@@ -18,6 +22,7 @@
 #define NR_THREADS	4
 #define NR_FDS		8
 #define NR_ACTS		250
+#define STATE_SIZE	(32 * 4096)
 #define FAR_FD		512
 #define ROUNDS		8
 
@@ -28,6 +33,7 @@ FIXTURE(race) {
 	atomic_int fds[NR_FDS];
 	int post[2];			/* to the process, and its end */
 	pid_t process;
+	atomic_uint settings, hashes;	/* attributes that were written and read */
 };
 
 FIXTURE_VARIANT(race) {
@@ -41,15 +47,37 @@ FIXTURE_VARIANT_ADD(race, basic) { .type = MIGSIM_BASIC };
 
 #define RACE	FIXTURE_DATA(race)
 
+/* What is configured, and what it is changed to. */
+static const struct setting {
+	const char *name;
+	u64 usual;
+	const char *other;
+} settings[] = {
+	{ "state_size", STATE_SIZE, "1048576" },
+	{ "window", 65536, "131072" },
+	{ "dirty_rate", 1 << 20, "0" },
+	{ "bandwidth", 0, "1048576" },
+	{ "seed", 0, "3" },
+	{ "drain", 1, "0" },
+	{ "stop_copy_back", 1, "0" },
+	{ "donate", 1, "0" },
+	{ "poll", 1, "0" },
+	{ "nowait", 1, "0" },
+};
+
+static void configure(struct vfm_device *dev)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(settings); i++)
+		vfm_attr_set(dev, settings[i].name, settings[i].usual);
+}
+
 static struct vfm_device *device(const char *type)
 {
 	struct vfm_device *dev = vfm_create(type);
 
-	vfm_attr_set(dev, "state_size", 32 * 4096);
-	vfm_attr_set(dev, "window", 65536);
-	vfm_attr_set(dev, "dirty_rate", 1 << 20);
-	vfm_attr_set(dev, "drain", 1);
-	vfm_attr_set(dev, "stop_copy_back", 1);
+	configure(dev);
 	vfm_open(dev);
 	return dev;
 }
@@ -73,7 +101,7 @@ FIXTURE_TEARDOWN(race)
 struct actor {
 	RACE *race;
 	struct vfm_rng rng;
-	atomic_bool *gone;		/* no device is left: end soon */
+	atomic_bool *gone;		/* no device is left but by its name */
 	int pipe[2];
 };
 
@@ -97,12 +125,27 @@ static void use_state(struct actor *a, struct vfm_device *dev)
 	}
 }
 
+/* Refused while the device is open, and when it is no more. */
+static void use_attributes(struct actor *a, struct vfm_device *dev)
+{
+	const struct setting *setting = &settings[vfm_random_below(&a->rng,
+						  ARRAY_SIZE(settings))];
+	char text[64];
+
+	snprintf_assert(text, sizeof(text), "%llu", (unsigned long long)setting->usual);
+	if (!__vfm_attr_write(dev, setting->name, vfm_random_below(&a->rng, 2) ?
+			      text : setting->other))
+		atomic_fetch_add(&a->race->settings, 1);
+	__vfm_attr_read(dev, "mig_state", text, sizeof(text));
+	if (!__vfm_attr_read(dev, "state_hash", text, sizeof(text)))
+		atomic_fetch_add(&a->race->hashes, 1);
+}
+
 /* The other one is asked, set or reset; all of it has an owner of its own. */
 static void use_device(struct actor *a, struct vfm_device *dev)
 {
 	struct vfio_device_feature_migx_last_error error;
 	u64 word = vfm_random(&a->rng);
-	char text[64];
 
 	switch (vfm_random_below(&a->rng, 9)) {
 	case 0 ... 3:
@@ -112,7 +155,7 @@ static void use_device(struct actor *a, struct vfm_device *dev)
 		__vfm_reset(dev);
 		break;
 	case 5:
-		__vfm_bar_write(dev, MIGSIM_BAR_MEM, word % (32 * 4096) & ~7ULL,
+		__vfm_bar_write(dev, MIGSIM_BAR_MEM, word % STATE_SIZE & ~7ULL,
 				&word, sizeof(word));
 		break;
 	case 6:
@@ -124,10 +167,7 @@ static void use_device(struct actor *a, struct vfm_device *dev)
 		close(fcntl(dev->fd, F_DUPFD_CLOEXEC, FAR_FD));
 		break;
 	case 8:
-		__vfm_attr_write(dev, word & 1 ? "bandwidth" : "state_size",
-				 word & 2 ? "0" : "1048576");
-		__vfm_attr_read(dev, word & 4 ? "state_hash" : "mig_state", text,
-				sizeof(text));
+		use_attributes(a, dev);
 		break;
 	}
 }
@@ -235,8 +275,10 @@ static long act(void *arg)
 
 	for (i = 0; i < NR_ACTS; i++) {
 		dev = a->race->dev[vfm_random_below(&a->rng, NR_DEVS)];
-		if (atomic_load(a->gone) || vfm_random_below(&a->rng, 2))
+		if (vfm_random_below(&a->rng, 2))
 			use_session(a);
+		else if (atomic_load(a->gone))
+			use_attributes(a, dev);
 		else
 			use_device(a, dev);
 	}
@@ -295,6 +337,29 @@ static long leave(void *arg)
 	if (write(l->fd, text, strlen(text)) < 0)
 		return -errno;
 	l->dev->created = !l->removed;
+	return 0;
+}
+
+/*
+ * Opens and closes what there still is. With a table of fds of its own: who found one
+ * of these in place of a data fd would keep it.
+ */
+struct visitor {
+	RACE *race;
+	atomic_bool stop;
+};
+
+static long visit(void *arg)
+{
+	struct visitor *v = arg;
+	unsigned int i = 0;
+
+	VFIO_ASSERT_EQ(syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_UNSHARE), 0);
+	while (!atomic_load(&v->stop)) {
+		__vfm_open(v->race->dev[i % NR_DEVS]);
+		vfm_close(v->race->dev[i++ % NR_DEVS]);
+		usleep(1000);
+	}
 	return 0;
 }
 
@@ -379,14 +444,15 @@ static void close_pipes(struct actor *actor)
 
 /*
  * First with the devices, while one of them is taken away, which waits for the end of
- * that; then without any.
+ * that; then without any but those that a visitor has for a moment.
  */
 static void run_threads(RACE *self, bool removed)
 {
 	struct leaving way = { .dev = self->dev[0], .removed = removed };
 	struct nudger nudger = { .race = self };
+	struct visitor visitor = { .race = self };
 	struct actor actor[NR_THREADS], late[NR_THREADS];
-	struct vfm_thread thread[NR_THREADS], nudging, leaving;
+	struct vfm_thread thread[NR_THREADS], nudging, leaving, visiting;
 	atomic_bool gone = false;
 	unsigned int i;
 
@@ -403,7 +469,10 @@ static void run_threads(RACE *self, bool removed)
 	start_actors(self, late, thread, &gone);
 	for (i = 0; i < NR_DEVS; i++)
 		vfm_close(self->dev[i]);
+	vfm_thread_start(&visiting, visit, &visitor);
 	join_actors(thread);
+	atomic_store(&visitor.stop, true);
+	VFIO_ASSERT_EQ(vfm_thread_join(&visiting), 0);
 	VFIO_ASSERT_EQ(vfm_thread_join(&leaving), 0);
 	close(way.fd);
 	close_pipes(actor);
@@ -418,6 +487,7 @@ static void check_works(RACE *self, const char *type)
 	self->dev[0] = device(type);
 	for (i = 0; i < NR_DEVS; i++) {
 		vfm_close(self->dev[i]);
+		configure(self->dev[i]);
 		vfm_attr_set(self->dev[i], "dirty_rate", 0);
 		vfm_open(self->dev[i]);
 		vfm_reset(self->dev[i]);
@@ -452,6 +522,9 @@ TEST_F_TIMEOUT(race, everything, 7200)
 	for (i = 0; i < rounds; i++)
 		run_round(self, variant->type);
 	vfm_count("race_rounds", rounds);
+	vfm_count("race_settings", self->settings);
+	ASSERT_LT(0, self->settings);
+	ASSERT_LT(0, self->hashes);
 }
 
 TEST_HARNESS_MAIN
