@@ -113,6 +113,20 @@ static bool left_out(struct vfm_move *m, const struct vfm_stage *stage)
 			     m->to : m->from, stage->state);
 }
 
+enum vfm_call vfm_move_call(const struct vfm_move *move)
+{
+	switch (stages[move->stage].what) {
+	case READ:
+		return VFM_CALL_READ;
+	case WRITE:
+		return VFM_CALL_WRITE;
+	case ASK:
+		return VFM_CALL_ASK;
+	default:
+		return VFM_CALL_SET;
+	}
+}
+
 int vfm_move_step(struct vfm_move *move)
 {
 	int ret;

@@ -26,6 +26,9 @@ void vfm_move_begin(struct vfm_move *move, struct vfm_device *from,
  * changed nothing of @move, so that the next call does it once more.
  */
 int vfm_move_step(struct vfm_move *move);
+/* What that will be. */
+enum vfm_call { VFM_CALL_SET, VFM_CALL_READ, VFM_CALL_WRITE, VFM_CALL_ASK };
+enum vfm_call vfm_move_call(const struct vfm_move *move);
 /* Closes the fds and forgets the stream; fine at any point, and twice. */
 void vfm_move_end(struct vfm_move *move);
 
