@@ -6,15 +6,22 @@
  * behind, and the device works. What makes and opens devices is in sweep_life_test.
  */
 #include <fcntl.h>
+#include <liburing.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 
+#include <linux/pci_regs.h>
+
 #include <libvfio_migration.h>
+
+#include "migsim_regs.h"
 
 #define LIMIT		3000
 #define CHUNK		10000
+#define IOVA		0x100000
+#define DEBUGFS		"/sys/kernel/debug/vfio-migration"
 
 FIXTURE(failnth) {
 	struct vfm_device *dev, *other;
@@ -24,6 +31,7 @@ FIXTURE(failnth) {
 	int fd;				/* of its session, or -1 */
 	int event;
 	int pipe[2];
+	struct io_uring ring;
 	unsigned int points;
 };
 
@@ -155,6 +163,13 @@ static void in_resuming(SWEEP *self)
 
 /* Questions and settings: there is nothing to see but that they are answered. */
 
+static int probe(SWEEP *self)
+{
+	return __vfm_ext(self->dev, VFIO_DEVICE_FEATURE_PROBE |
+			 VFIO_DEVICE_FEATURE_GET,
+			 VFIO_DEVICE_FEATURE_MIGRATION, NULL, 0);
+}
+
 static int get_state(SWEEP *self)
 {
 	u32 state;
@@ -193,6 +208,11 @@ static int get_last_error(SWEEP *self)
 static int allow_copy_back(SWEEP *self)
 {
 	return __vfm_allow_copy_back(self->dev);
+}
+
+static int ask_reinit(SWEEP *self)
+{
+	return __vfm_ask_reinit(self->dev);
 }
 
 static int drain(SWEEP *self)
@@ -314,7 +334,7 @@ static bool logs_dma(SWEEP *self)
 			  VFIO_DEVICE_FEATURE_DMA_LOGGING_START, NULL, 0);
 }
 
-static int set_irqs(SWEEP *self)
+static int set_eventfd(SWEEP *self, u32 index, u32 action)
 {
 	struct {
 		struct vfio_irq_set set;
@@ -322,15 +342,19 @@ static int set_irqs(SWEEP *self)
 	} request = {
 		.set = {
 			.argsz = sizeof(request),
-			.flags = VFIO_IRQ_SET_DATA_EVENTFD |
-				 VFIO_IRQ_SET_ACTION_TRIGGER,
-			.index = VFIO_PCI_MSI_IRQ_INDEX,
+			.flags = VFIO_IRQ_SET_DATA_EVENTFD | action,
+			.index = index,
 			.count = 1,
 		},
 		.event = self->event,
 	};
 
 	return ioctl(self->dev->fd, VFIO_DEVICE_SET_IRQS, &request) ? -errno : 0;
+}
+
+static int set_irqs(SWEEP *self)
+{
+	return set_eventfd(self, VFIO_PCI_MSI_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER);
 }
 
 static int bar_access(SWEEP *self)
@@ -354,11 +378,57 @@ static int config_read(SWEEP *self)
 	return n < 0 ? -errno : 0;
 }
 
+static int config_write(SWEEP *self)
+{
+	u16 command = PCI_COMMAND_MEMORY;
+	ssize_t n = pwrite(self->dev->fd, &command, sizeof(command),
+			   self->dev->config.offset + PCI_COMMAND);
+
+	return n < 0 ? -errno : 0;
+}
+
 static int attributes(SWEEP *self)
 {
 	char text[64];
 
 	return __vfm_attr_read(self->dev, "mig_state", text, sizeof(text));
+}
+
+/* As procfs, debugfs has no errno for an inode that it got no memory for. */
+static int look(SWEEP *self, const char *name)
+{
+	char path[256], text[1024];
+	ssize_t n;
+	int fd;
+
+	snprintf_assert(path, sizeof(path), DEBUGFS "/%s/%s", self->dev->uuid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, sizeof(text));
+	n = n < 0 ? -errno : 0;
+	close(fd);
+	return n;
+}
+
+static int look_at_state(SWEEP *self)
+{
+	return look(self, "state");
+}
+
+static int look_at_session(SWEEP *self)
+{
+	return look(self, "session");
+}
+
+static int look_at_arcs(SWEEP *self)
+{
+	return look(self, "arcs");
+}
+
+static int look_at_error(SWEEP *self)
+{
+	return look(self, "last_error");
 }
 
 static int fault_rule(SWEEP *self)
@@ -368,6 +438,7 @@ static int fault_rule(SWEEP *self)
 
 TEST_F_TIMEOUT(failnth, questions, 600)
 {
+	sweep(self, "PROBE", in_running, probe, NULL);
 	sweep(self, "GET", in_running, get_state, NULL);
 	sweep(self, "MIGRATION", in_running, get_flags, NULL);
 	sweep(self, "DATA_SIZE", in_running, get_data_size, NULL);
@@ -379,6 +450,7 @@ TEST_F_TIMEOUT(failnth, questions, 600)
 	if (vfm_supports(self->dev, VFM_PRE_COPY)) {
 		sweep(self, "PRECOPY_INFO", in_pre_copy, precopy_info, NULL);
 		sweep(self, "COPY_BACK", in_running, allow_copy_back, NULL);
+		sweep(self, "INFOv2", in_running, ask_reinit, NULL);
 	}
 	sweep(self, "FIONREAD", in_stop_copy, fionread, NULL);
 	sweep(self, "poll", in_stop_copy, poll_session, NULL);
@@ -391,12 +463,149 @@ TEST_F_TIMEOUT(failnth, questions, 600)
 	sweep(self, "SET_IRQS", in_running, set_irqs, NULL);
 	sweep(self, "BAR", in_running, bar_access, NULL);
 	sweep(self, "config", in_running, config_read, NULL);
+	sweep(self, "config_write", in_running, config_write, NULL);
 	sweep(self, "attribute", in_running, attributes, NULL);
 	if (vfm_have_faults(self->dev)) {
+		sweep(self, "state", in_running, look_at_state, NULL);
+		sweep(self, "session", in_stop_copy, look_at_session, NULL);
+		sweep(self, "arcs", in_running, look_at_arcs, NULL);
+		sweep(self, "last_error", in_running, look_at_error, NULL);
 		sweep(self, "rule", in_running, fault_rule, NULL);
 		vfm_fault_clear(self->dev);
 	}
 	end_session(self);
+	vfm_move_all(self->dev, self->other);
+}
+
+/* INTx by itself, which is in use as long as the device is open. */
+static void with_intx(SWEEP *self)
+{
+	end_session(self);
+	vfm_reopen(self->dev);
+	VFIO_ASSERT_EQ(set_eventfd(self, VFIO_PCI_INTX_IRQ_INDEX,
+				   VFIO_IRQ_SET_ACTION_TRIGGER), 0);
+}
+
+static int unmask_by_eventfd(SWEEP *self)
+{
+	return set_eventfd(self, VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_ACTION_UNMASK);
+}
+
+/* It is the kernel that runs into the page: who has none there is killed. */
+static int map_memory(SWEEP *self)
+{
+	u8 *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, self->dev->fd,
+		      self->dev->bar[MIGSIM_BAR_MEM].offset);
+	int ret;
+	u8 c;
+
+	if (at == MAP_FAILED)
+		return -errno;
+	ret = vfm_write(self->pipe[1], at, 1);
+	if (ret > 0)
+		ret = vfm_read(self->pipe[0], &c, 1);
+	if (munmap(at, 4096))
+		VFIO_ASSERT_EQ(munmap(at, 4096), 0);
+	return ret < 0 ? ret : 0;
+}
+
+static void empty_pipe(SWEEP *self)
+{
+	u8 chunk[CHUNK];
+
+	while (poll(&(struct pollfd) { .fd = self->pipe[0], .events = POLLIN }, 1, 0) > 0)
+		vfm_read(self->pipe[0], chunk, sizeof(chunk));
+}
+
+static void check_mapped(SWEEP *self, int ret)
+{
+	empty_pipe(self);
+}
+
+static void with_command(SWEEP *self)
+{
+	in_running(self);
+	vfm_command_write(self->dev, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	vfm_reg_write(self->dev, MIGSIM_REG_DMA_IOVA, IOVA);
+	vfm_reg_write(self->dev, MIGSIM_REG_DMA_OFFSET, 0);
+	vfm_reg_write(self->dev, MIGSIM_REG_DMA_LENGTH, 4096);
+}
+
+static int start_dma(SWEEP *self)
+{
+	u64 command = MIGSIM_DMA_READ;
+	ssize_t n = __vfm_bar_write(self->dev, MIGSIM_BAR_REGS, MIGSIM_REG_DMA_COMMAND,
+				    &command, sizeof(command));
+
+	return n < 0 ? n : 0;
+}
+
+/* The engine's own thread does the rest. */
+static void check_dma(SWEEP *self, int ret)
+{
+	vfm_dma_wait(self->dev);
+	VFIO_ASSERT_EQ(vfm_reg_read(self->dev, MIGSIM_REG_DMA_DONE), !ret);
+}
+
+TEST_F_TIMEOUT(failnth, hardware, 600)
+{
+	void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, memory);
+	sweep(self, "UNMASK", with_intx, unmask_by_eventfd, NULL);
+	vfm_reopen(self->dev);
+	if (self->dev->bar[MIGSIM_BAR_MEM].flags & VFIO_REGION_INFO_FLAG_MMAP)
+		sweep(self, "mmap", in_running, map_memory, check_mapped);
+	vfm_dma_map(self->dev, IOVA, memory, 4096);
+	sweep(self, "DMA", with_command, start_dma, check_dma);
+	vfm_reopen(self->dev);
+	vfm_move_all(self->dev, self->other);
+}
+
+/* What can only be done to a device that nobody has open. */
+static void closed(SWEEP *self)
+{
+	vfm_close(self->dev);
+}
+
+static int store(SWEEP *self)
+{
+	return __vfm_attr_write(self->dev, "state_size", "16384");
+}
+
+static int join(SWEEP *self)
+{
+	return __vfm_attr_write(self->dev, "peer", self->other->uuid);
+}
+
+static int leave(SWEEP *self)
+{
+	return __vfm_attr_write(self->dev, "peer", "\n");
+}
+
+static int show_peer(SWEEP *self)
+{
+	char text[64];
+
+	return __vfm_attr_read(self->dev, "peer", text, sizeof(text));
+}
+
+static int show_hash(SWEEP *self)
+{
+	char text[64];
+
+	return __vfm_attr_read(self->dev, "state_hash", text, sizeof(text));
+}
+
+TEST_F_TIMEOUT(failnth, attributes, 600)
+{
+	sweep(self, "state_size", closed, store, NULL);
+	sweep(self, "peer", closed, join, NULL);
+	sweep(self, "peer is", closed, show_peer, NULL);
+	sweep(self, "no peer", closed, leave, NULL);
+	sweep(self, "state_hash", closed, show_hash, NULL);
+	vfm_open(self->dev);
 	vfm_move_all(self->dev, self->other);
 }
 
@@ -409,17 +618,87 @@ static bool again(SWEEP *self, int err)
 	return short_of_memory(err) && !vfm_session_error(self->fd);
 }
 
-static int read_all(SWEEP *self)
+typedef ssize_t take_t(SWEEP *self, void *buf, size_t len);
+typedef ssize_t give_t(SWEEP *self, const void *buf, size_t len);
+
+static int take_all(SWEEP *self, take_t *take)
 {
 	u8 chunk[CHUNK];
 	ssize_t n;
 
 	do {
-		n = vfm_read(self->fd, chunk, sizeof(chunk));
+		n = take(self, chunk, sizeof(chunk));
 		if (n > 0)
 			vfm_buf_append(&self->got, chunk, n);
 	} while (n > 0 || again(self, n));
 	return n;
+}
+
+static ssize_t take_by_read(SWEEP *self, void *buf, size_t len)
+{
+	return vfm_read(self->fd, buf, len);
+}
+
+static int read_all(SWEEP *self)
+{
+	return take_all(self, take_by_read);
+}
+
+/* More than there is room for without an allocation. */
+#define NR_PARTS	20
+
+static void divide(struct iovec *iov, void *buf, size_t len)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_PARTS; i++)
+		iov[i] = (struct iovec) { buf + len * i / NR_PARTS,
+			len * (i + 1) / NR_PARTS - len * i / NR_PARTS };
+}
+
+static ssize_t take_by_readv(SWEEP *self, void *buf, size_t len)
+{
+	struct iovec iov[NR_PARTS];
+	ssize_t n;
+
+	divide(iov, buf, len);
+	n = readv(self->fd, iov, NR_PARTS);
+	return n < 0 ? -errno : n;
+}
+
+static int readv_all(SWEEP *self)
+{
+	return take_all(self, take_by_readv);
+}
+
+/*
+ * A request that there is no memory for is not even taken, one that may not wait for
+ * want of it is called off.
+ */
+static ssize_t run_ring(SWEEP *self)
+{
+	struct io_uring_cqe *cqe;
+	ssize_t ret;
+
+	do {
+		ret = io_uring_submit_and_wait(&self->ring, 1);
+	} while (io_uring_sq_ready(&self->ring) && (ret == -EAGAIN || ret == -ENOMEM));
+	while (io_uring_wait_cqe(&self->ring, &cqe))
+		;
+	ret = cqe->res;
+	io_uring_cqe_seen(&self->ring, cqe);
+	return ret == -ECANCELED || ret == -EAGAIN ? -ENOMEM : ret;
+}
+
+static ssize_t take_by_ring(SWEEP *self, void *buf, size_t len)
+{
+	io_uring_prep_read(io_uring_get_sqe(&self->ring), self->fd, buf, len, -1);
+	return run_ring(self);
+}
+
+static int ring_read_all(SWEEP *self)
+{
+	return take_all(self, take_by_ring);
 }
 
 static int splice_all(SWEEP *self)
@@ -451,20 +730,55 @@ static void check_saved(SWEEP *self, int ret)
 	VFIO_ASSERT_EQ(vfm_state_hash(self->other), self->hash);
 }
 
-static int write_all(SWEEP *self)
+static int give_all(SWEEP *self, give_t *give)
 {
 	size_t pos = 0;
 	ssize_t n;
 
 	while (pos < self->good.len) {
-		n = vfm_write(self->fd, self->good.data + pos,
-			      pos + CHUNK < self->good.len ? CHUNK :
-			      self->good.len - pos);
+		n = give(self, self->good.data + pos, pos + CHUNK < self->good.len ?
+			 CHUNK : self->good.len - pos);
 		if (n < 0 && !again(self, n))
 			return n;
 		pos += n < 0 ? 0 : n;
 	}
 	return 0;
+}
+
+static ssize_t give_by_write(SWEEP *self, const void *buf, size_t len)
+{
+	return vfm_write(self->fd, buf, len);
+}
+
+static int write_all(SWEEP *self)
+{
+	return give_all(self, give_by_write);
+}
+
+static ssize_t give_by_writev(SWEEP *self, const void *buf, size_t len)
+{
+	struct iovec iov[NR_PARTS];
+	ssize_t n;
+
+	divide(iov, (void *)buf, len);
+	n = writev(self->fd, iov, NR_PARTS);
+	return n < 0 ? -errno : n;
+}
+
+static int writev_all(SWEEP *self)
+{
+	return give_all(self, give_by_writev);
+}
+
+static ssize_t give_by_ring(SWEEP *self, const void *buf, size_t len)
+{
+	io_uring_prep_write(io_uring_get_sqe(&self->ring), self->fd, buf, len, -1);
+	return run_ring(self);
+}
+
+static int ring_write_all(SWEEP *self)
+{
+	return give_all(self, give_by_ring);
 }
 
 static int splice_in_all(SWEEP *self)
@@ -492,11 +806,8 @@ static int splice_in_all(SWEEP *self)
 
 static void check_loaded(SWEEP *self, int ret)
 {
-	u8 chunk[CHUNK];
-
 	/* What a failed session did not take. */
-	while (poll(&(struct pollfd) { .fd = self->pipe[0], .events = POLLIN }, 1, 0) > 0)
-		vfm_read(self->pipe[0], chunk, sizeof(chunk));
+	empty_pipe(self);
 	if (ret) {
 		vfm_set_state_err(self->dev, VFM_STOP, -ret);
 		vfm_assert_state(self->dev, VFM_ERROR);
@@ -510,9 +821,20 @@ TEST_F_TIMEOUT(failnth, transfers, 600)
 {
 	sweep(self, "read", in_stop_copy, read_all, check_saved);
 	sweep(self, "splice_read", in_stop_copy, splice_all, check_saved);
+	sweep(self, "readv", in_stop_copy, readv_all, check_saved);
 	sweep(self, "write", in_resuming, write_all, check_loaded);
+	sweep(self, "writev", in_resuming, writev_all, check_loaded);
 	sweep(self, "splice_write", in_resuming, splice_in_all, check_loaded);
 	end_session(self);
+}
+
+TEST_F_TIMEOUT(failnth, ring, 600)
+{
+	ASSERT_EQ(0, io_uring_queue_init(4, &self->ring, 0));
+	sweep(self, "IORING_OP_READ", in_stop_copy, ring_read_all, check_saved);
+	sweep(self, "IORING_OP_WRITE", in_resuming, ring_write_all, check_loaded);
+	end_session(self);
+	io_uring_queue_exit(&self->ring);
 }
 
 /*

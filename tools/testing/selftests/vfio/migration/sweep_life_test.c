@@ -21,10 +21,12 @@ FIXTURE(life) {
 
 FIXTURE_VARIANT(life) {
 	const char *type;
+	enum vfm_via via;
 };
 
 FIXTURE_VARIANT_ADD(life, full) { .type = MIGSIM_FULL };
 FIXTURE_VARIANT_ADD(life, basic) { .type = MIGSIM_BASIC };
+FIXTURE_VARIANT_ADD(life, group) { .type = MIGSIM_FULL, .via = VFM_VIA_GROUP };
 
 #define LIFE	FIXTURE_DATA(life)
 
@@ -33,7 +35,12 @@ FIXTURE_SETUP(life)
 	VFM_REQUIRE_TYPE(variant->type);
 	VFM_REQUIRE_FAILNTH();
 	self->fd = -1;
-	self->dev = vfm_create_small(variant->type);
+	if (variant->via == VFM_VIA_GROUP && !vfm_has_group())
+		SKIP(return, "no VFIO groups in this kernel");
+	self->dev = vfm_create(variant->type);
+	self->dev->via = variant->via;
+	vfm_attr_set(self->dev, "state_size", VFM_SMALL_STATE);
+	vfm_open(self->dev);
 	snprintf_assert(self->create, sizeof(self->create), TYPES "/%s/create",
 			variant->type);
 }
