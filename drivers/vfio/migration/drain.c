@@ -9,6 +9,7 @@
  * An fd may be closed where nothing can be waited for. Like a reset, its end is
  * noted under reset_lock, and carried out by whoever holds state_mutex then.
  */
+#include <kunit/visibility.h>
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -218,3 +219,4 @@ struct file *vfio_mig_drain_start(struct vfio_mig *mig)
 
 	return file;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_mig_drain_start);

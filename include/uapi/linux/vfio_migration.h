@@ -229,7 +229,8 @@ struct vfio_device_feature_migx_path {
  * changes nothing, rather than wait, unless a drain is open and done; so does a SET
  * with such an arc on its way. How long to wait is the client's to say.
  *
- * EBUSY if a drain is open already; EMFILE, ENFILE, ENOMEM; the driver's own errno.
+ * EBUSY if a drain is open already; ECANCELED if a reset comes before the device was
+ * asked, and then there is no drain; EMFILE, ENFILE, ENOMEM; the driver's own errno.
  */
 struct vfio_device_feature_migx_drain {
 	__u32 flags;

@@ -240,6 +240,27 @@ static void migt_feature_absent(struct kunit *test)
 			migt_feature(&client, 0xefff | MIGT_PROBE, data, 0));
 }
 
+/* A reset overtakes the client who is about to have the device drain. */
+static void migt_feature_drain_reset(struct kunit *test)
+{
+	struct migt_fake *fake = migt_new(test, MIGT_ALL, NULL);
+	struct vfio_mig *mig = fake->mig;
+
+	mutex_lock(&mig->state_mutex);
+	vfio_mig_reset_done(mig);
+	/* The device, which could not, is not asked. */
+	KUNIT_EXPECT_PTR_EQ(test, vfio_mig_drain_start(mig),
+			    ERR_PTR(-ECANCELED));
+	KUNIT_EXPECT_EQ(test, mig->drain.current_id, 0);
+	KUNIT_EXPECT_EQ(test, fake->resets, 0);
+	mutex_unlock(&mig->state_mutex);
+	vfio_mig_reset_done(mig);
+	KUNIT_EXPECT_EQ(test, fake->resets, 1);
+	KUNIT_EXPECT_EQ(test, migt_state(fake), VFIO_DEVICE_STATE_RUNNING);
+	/* Nor is a file left, which would refer to the device. */
+	migt_expect_sessions(fake, 0);
+}
+
 static unsigned long migt_stop_copy_length(struct migt_fake *fake)
 {
 	unsigned long length = 0;
@@ -353,6 +374,7 @@ static struct kunit_case migt_feature_cases[] = {
 	KUNIT_CASE_PARAM(migt_feature_ops, migt_feature_gen_params),
 	KUNIT_CASE_PARAM(migt_feature_fault, migt_feature_gen_params),
 	KUNIT_CASE(migt_feature_absent),
+	KUNIT_CASE(migt_feature_drain_reset),
 	KUNIT_CASE(migt_feature_last_error),
 	KUNIT_CASE(migt_feature_reopened),
 	KUNIT_CASE(migt_feature_older),
