@@ -130,13 +130,15 @@ int vfio_mig_check_stream_header(struct vfio_mig_session *session,
 	if (le32_to_cpu(header->version) != VFIO_MIG_STREAM_VERSION ||
 	    le32_to_cpu(header->length) != sizeof(*header))
 		return vfio_mig_session_fail(session, -EPROTONOSUPPORT, 0,
-					     "format version %u, known is %u",
+					     "format version %u with a header of %u bytes, known is %u with %zu",
 					     le32_to_cpu(header->version),
-					     VFIO_MIG_STREAM_VERSION);
+					     le32_to_cpu(header->length),
+					     VFIO_MIG_STREAM_VERSION,
+					     sizeof(*header));
 	if (header->features || header->reserved ||
 	    memchr_inv(header->padding, 0, sizeof(header->padding)))
 		return vfio_mig_session_fail(session, -EPROTONOSUPPORT, 0,
-					     "features %#llx, or reserved bytes",
+					     "features %#llx, or reserved bytes that are not 0",
 					     le64_to_cpu(header->features));
 
 	return vfio_mig_check_device(session, header);
@@ -157,7 +159,8 @@ static int vfio_mig_check_section_kind(struct vfio_mig_session *session,
 
 	if ((flags & ~VFIO_MIG_SECTION_OPTIONAL) || header->reserved)
 		return vfio_mig_session_fail(session, -EPROTONOSUPPORT, at,
-					     "section flags %#x", flags);
+					     "section flags %#x, or reserved bytes that are not 0",
+					     flags);
 	if (!vfio_mig_known_type(session, type) &&
 	    !(flags & VFIO_MIG_SECTION_OPTIONAL))
 		return vfio_mig_session_fail(session, -EPROTONOSUPPORT, at,

@@ -95,7 +95,7 @@ static void check_format(struct decoded_header *header)
 	if (h->features || h->reserved ||
 	    !is_zero(h->padding, sizeof(h->padding)))
 		fault(f, EPROTONOSUPPORT, 0,
-		      "features %#llx, or reserved bytes that are not 0",
+		      "features 0x%llx, or reserved bytes that are not 0",
 		      (unsigned long long)le64toh(h->features));
 }
 
@@ -127,11 +127,11 @@ static void check_kind(struct decoded_section *s)
 
 	if ((flags & ~VFIO_MIG_SECTION_OPTIONAL) || s->h.reserved)
 		fault(&s->fault, EPROTONOSUPPORT, s->offset,
-		      "section flags %#x, or reserved bytes that are not 0",
+		      "section flags 0x%x, or reserved bytes that are not 0",
 		      flags);
 	if (type > VFIO_MIG_SECTION_END && !(flags & VFIO_MIG_SECTION_OPTIONAL))
 		fault(&s->fault, EPROTONOSUPPORT, s->offset,
-		      "section type %#x", type);
+		      "section type 0x%x", type);
 	if (type == VFIO_MIG_SECTION_END && le32toh(s->h.length) != sizeof(s->end))
 		fault(&s->fault, EPROTO, s->offset, "end section of %u bytes",
 		      le32toh(s->h.length));

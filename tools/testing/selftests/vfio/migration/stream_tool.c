@@ -6,13 +6,16 @@
  *		from a new device of that type
  *	stream_tool damage FILE FOLDER
  *		writes FOLDER/KIND for every kind of damage, made of the good stream
- *		in FILE, and a line for each: KIND ERRNO OFFSET, and "device" if only
- *		a device can notice
+ *		in FILE, and a line for each: KIND ERRNO OFFSET WHO REASON, which is
+ *		what a new device says of it. WHO is "device" if only a device can
+ *		notice, else "anybody"
  */
+#include <endian.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <libvfio/damage.h>
+#include <libvfio/ext.h>
 #include <libvfio/migsim.h>
 
 #include "migsim_regs.h"
@@ -55,25 +58,53 @@ static int save(const char *type, const char *size)
 	return 0;
 }
 
+/* What the stream of @t was made for. */
+static struct vfm_device *receiver(const struct vfm_trial *t)
+{
+	char type[sizeof(t->parsed.header->id) + 1];
+
+	snprintf_assert(type, sizeof(type), "%.*s",
+			(int)sizeof(t->parsed.header->id), t->parsed.header->id);
+	return vfm_trial_device(type, le64toh(t->parsed.header->size));
+}
+
+static void write_file(const char *folder, const char *name,
+		       const struct vfm_buf *buf)
+{
+	char path[4096];
+	int fd;
+
+	snprintf_assert(path, sizeof(path), "%s/%s", folder, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	VFIO_ASSERT_GE(fd, 0, "%s: %s", path, strerror(errno));
+	write_all(fd, buf);
+	close(fd);
+}
+
+static void print_verdict(struct vfm_trial *t, const struct vfm_damage *d)
+{
+	struct vfio_device_feature_migx_last_error error;
+
+	__vfm_restore(t->dev, t->bad.data, t->bad.len, NULL);
+	error = vfm_last_error(t->dev);
+	vfm_reset(t->dev);
+	printf("%s %s %llu %s %s\n", d->name, strerrorname_np(error.error),
+	       (unsigned long long)error.offset,
+	       d->device ? "device" : "anybody", (char *)error.reason);
+}
+
 static int damage(const char *file, const char *folder)
 {
 	const struct vfm_damage *d;
 	struct vfm_trial t = { 0 };
-	char path[4096];
-	size_t offset;
-	int fd;
 
 	read_all(file, &t.good);
 	vfm_stream_parse(&t.parsed, &t.good);
+	t.dev = receiver(&t);
 	vfm_for_each_damage(d) {
-		offset = d->make(&t);
-		snprintf_assert(path, sizeof(path), "%s/%s", folder, d->name);
-		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-		VFIO_ASSERT_GE(fd, 0, "%s: %s", path, strerror(errno));
-		write_all(fd, &t.bad);
-		close(fd);
-		printf("%s %s %zu %s\n", d->name, strerrorname_np(d->err),
-		       offset, d->device ? "device" : "");
+		d->make(&t);
+		write_file(folder, d->name, &t.bad);
+		print_verdict(&t, d);
 	}
 	vfm_trial_exit(&t);
 	return 0;

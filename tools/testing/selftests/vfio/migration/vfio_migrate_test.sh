@@ -717,12 +717,19 @@ decode()
 	migrate decode "$@" --json "$TMP/json"
 }
 
-# verdict ERRNO OFFSET: of the last decode, in the report and on stderr
+# verdict ERRNO OFFSET [REASON]: of the last decode, in the report and on stderr
 verdict()
 {
+	local more='; it is not the only fault'
+
 	check "status, not $1" equal "$RC" 1 &&
 	check "line for $1" one_line &&
 	check "$1 at $2" says "$1 at byte $2: " &&
+	if [ "${3:-}" ]; then
+		check "reason $3" equal "$(sed "s/.* at byte $2: //; s/$more\$//" \
+			"$TMP/err")" "$3" &&
+		check "report of $3" json_has "\"reason\": \"$3\""
+	fi &&
 	check "report of $1" json_has \
 		$'\n"error": \{ "errno": [0-9]+, "name": "'"$1\", \"offset\": $2, " &&
 	check "not valid" json_has '"valid": false'
@@ -753,22 +760,23 @@ decode_valid()
 	check "quiet status" equal "$RC" 0 && check quiet [ ! -s "$TMP/out" ]
 }
 
-# Every kind of damage has its errno, as a device would give it.
+# Of every kind of damage it says what a device says: errno, byte and reason.
 decode_damage()
 {
-	local kind err offset device n=0
+	local kind err offset who reason n=0
 
 	"$STREAM" save migsim-basic 163840 > "$TMP/stream" &&
 		mkdir -p "$TMP/damage" &&
 		"$STREAM" damage "$TMP/stream" "$TMP/damage" > "$TMP/kinds" ||
 		return
-	while read -r kind err offset device; do
+	while read -r kind err offset who reason; do
 		n=$((n + 1))
 		decode "$TMP/damage/$kind"
-		if [ "$device" ]; then
+		check "a reason for $kind" [ "$reason" ] || return
+		if [ "$who" = device ]; then
 			check "status of $kind" equal "$RC" 0 || return
 		else
-			check "$kind" verdict "$err" "$offset" || return
+			check "$kind" verdict "$err" "$offset" "$reason" || return
 		fi
 	done < "$TMP/kinds"
 	check "all kinds" [ "$n" -ge 30 ]
