@@ -65,9 +65,7 @@ static void refused(struct vfm_trial *t, const struct verdict *v)
 	vfm_assert_last_error(t->dev, v->err, VFM_RESUMING, VFM_STOP, VFM_ERROR,
 			      v->offset, v->reason);
 	close(fd);
-	vfm_reset(t->dev);
-	vfm_set_state_nofd(t->dev, VFM_STOP);
-	VFIO_ASSERT_EQ(vfm_state_hash(t->dev), t->fresh);
+	vfm_trial_clean(t);
 }
 
 /* The section that byte @at is in, which is not in the stream header. */

@@ -41,6 +41,14 @@ void vfm_trial_exit(struct vfm_trial *t)
 	vfm_destroy(t->dev);
 }
 
+void vfm_trial_clean(struct vfm_trial *t)
+{
+	vfm_reset(t->dev);
+	vfm_set_state_nofd(t->dev, VFM_STOP);
+	VFIO_ASSERT_EQ(vfm_state_hash(t->dev), t->fresh);
+	t->refused++;
+}
+
 void vfm_trial_refused(struct vfm_trial *t, int err, const char *what,
 		       size_t where)
 {
@@ -50,11 +58,8 @@ void vfm_trial_refused(struct vfm_trial *t, int err, const char *what,
 	ret = __vfm_restore(t->dev, t->bad.data, t->bad.len, NULL);
 	VFIO_ASSERT_EQ(ret, -err, "%s at %zu: %s", what, where,
 		       ret ? strerror(-ret) : "accepted");
+	vfm_trial_clean(t);
 	vfm_reset(t->dev);
-	vfm_set_state_nofd(t->dev, VFM_STOP);
-	VFIO_ASSERT_EQ(vfm_state_hash(t->dev), t->fresh);
-	vfm_reset(t->dev);
-	t->refused++;
 }
 
 void vfm_trial_cut(struct vfm_trial *t, size_t len)

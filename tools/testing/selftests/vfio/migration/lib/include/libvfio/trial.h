@@ -31,6 +31,9 @@ void vfm_trial_exit(struct vfm_trial *t);
 void vfm_trial_refused(struct vfm_trial *t, int err, const char *what,
 		       size_t where);
 
+/* The second half of it, for a test that looks closer: counts, and leaves STOP. */
+void vfm_trial_clean(struct vfm_trial *t);
+
 /* t->bad is t->good cut off before byte @len. */
 void vfm_trial_cut(struct vfm_trial *t, size_t len);
 /* t->bad gets section @i of t->good at its end. */
