@@ -208,6 +208,40 @@ TEST_F(memory, donated_bounded)
 	close(fd);
 }
 
+#define PREPARED	(8UL << 20)
+
+/* Memory that it takes to have all of a written state in the window. */
+static u64 cost_of_window(FIXTURE_DATA(memory) *self, bool donate)
+{
+	u64 before, after, pos;
+	int fd;
+
+	vfm_close(self->dev);
+	vfm_attr_set(self->dev, "donate", donate);
+	vfm_open(self->dev);
+	for (pos = 0; pos < PREPARED; pos += 4096)
+		vfm_bar_write(self->dev, MIGSIM_BAR_MEM, pos, "x", 1);
+	before = account(self).kernel;
+	fd = vfm_set_state(self->dev, VFM_STOP_COPY);
+	VFM_WAIT(vfm_fionread(fd) > PREPARED);
+	after = account(self).kernel;
+	printf("# donate %d: %lu, then %lu\n", donate, before, after);
+	vfm_reset(self->dev);
+	VFM_WAIT(!vfm_session_holds(fd));
+	close(fd);
+	return after - before;
+}
+
+/* What a device donates it has already: the state is in memory once, not twice. */
+TEST_F(memory, donated_once)
+{
+	ASSERT_EQ(0, cgroup_write(self->cgroup, "cgroup.procs", "0"));
+	vfm_attr_set(self->dev, "state_size", PREPARED);
+	vfm_attr_set(self->dev, "window", 2 * PREPARED);
+	ASSERT_GT(PREPARED / 2, cost_of_window(self, true));
+	ASSERT_LT(PREPARED / 2, cost_of_window(self, false));
+}
+
 /* The same on the way in: what is not loaded yet is bounded by the window. */
 TEST_F(memory, resuming_bounded)
 {
