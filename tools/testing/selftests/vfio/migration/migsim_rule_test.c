@@ -173,16 +173,17 @@ TEST_F(rule, too_long)
 TEST_F(rule, any_state)
 {
 	ASSERT_EQ(0, add(self->dev, "arc_fail *->STOP_COPY 1 0 5"));
-	ASSERT_EQ(0, add(self->dev, "arc_fail RESUMING->* 1 0 6"));
+	ASSERT_EQ(0, add(self->dev, "arc_fail STOP->* 1 0 6"));
 	vfm_set_state_err(self->dev, VFM_STOP_COPY, EIO);
 	vfm_assert_state(self->dev, VFM_RUNNING);
 	close(vfm_enter(self->dev, VFM_PRE_COPY));
 	vfm_set_state_err(self->dev, VFM_STOP_COPY, EIO);
 	vfm_set_state_nofd(self->dev, VFM_STOP);
-	close(vfm_set_state(self->dev, VFM_RESUMING));
-	vfm_set_state_err(self->dev, VFM_STOP, ENXIO);
-	ASSERT_EQ(2, vfm_rule_fired(self->dev, "arc_fail *->STOP_COPY"));
-	ASSERT_EQ(1, vfm_rule_fired(self->dev, "arc_fail RESUMING->*"));
+	vfm_set_state_err(self->dev, VFM_STOP_COPY, EIO);
+	vfm_set_state_err(self->dev, VFM_RESUMING, ENXIO);
+	vfm_set_state_err(self->dev, VFM_RUNNING, ENXIO);
+	ASSERT_EQ(3, vfm_rule_fired(self->dev, "arc_fail *->STOP_COPY"));
+	ASSERT_EQ(2, vfm_rule_fired(self->dev, "arc_fail STOP->*"));
 }
 
 TEST_F(rule, nth_and_count)
@@ -323,8 +324,8 @@ static void check_same_payload(struct vfm_buf *a, struct vfm_buf *b)
 static u64 run(const char *rule, bool source, struct vfm_buf *stream)
 {
 	struct vfm_device *dev[2];
+	u64 offset, at;
 	unsigned int i;
-	u64 offset;
 
 	for (i = 0; i < 2; i++) {
 		dev[i] = vfm_create(MIGSIM_FULL);
@@ -333,6 +334,9 @@ static u64 run(const char *rule, bool source, struct vfm_buf *stream)
 		vfm_attr_set(dev[i], "verify", 1);
 		vfm_open(dev[i]);
 	}
+	/* A page that is left out must be missed. */
+	for (at = 0; at < 64 * 4096; at += 4096)
+		vfm_bar_write(dev[0], MIGSIM_BAR_MEM, at, "written", 7);
 	VFIO_ASSERT_EQ(add(dev[!source], rule), 0, "%s", rule);
 	vfm_save(dev[0], stream, NULL);
 	VFIO_ASSERT_NE(__vfm_restore(dev[1], stream->data, stream->len, NULL), 0);
