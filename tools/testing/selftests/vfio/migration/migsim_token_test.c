@@ -105,8 +105,8 @@ static void draw(FIXTURE_DATA(token) *self, struct vfm_device *dev)
 		{ "load_latency_us", 0, 7000 },
 		{ "save_latency_us", 0, 5000 },
 		{ "token_rate", RATE / 10, 2 * RATE },
-		{ "dirty_rate", 0, 4 << 20 },
-		{ "bandwidth", 4 << 20, 64 << 20 },
+		{ "dirty_rate", 0, 2 << 20 },
+		{ "bandwidth", 8 << 20, 64 << 20 },
 	};
 	unsigned int i;
 
