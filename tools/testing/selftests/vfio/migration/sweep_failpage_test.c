@@ -1,29 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * B6, A5: pages that are not to be had, one after the other, while a whole state is
- * saved or restored: those of the worker too, which fails for nobody that waits for an
+ * B6, A5: pages and objects that are not to be had, one after the other, while a whole
+ * state is saved or restored: those of the worker too, which fails for nobody that waits for an
  * answer of its own. The session says so, the device is where it was, and the next
  * migration is good.
  */
 #include <libvfio_migration.h>
 
 #define LIMIT		1000
-#define STATE_SIZE	(48 * 4096)
+/* Bytes: not more than any object of those. */
+#define STEP		64
+/* More than one node of migsim's xarray has room for. */
+#define STATE_SIZE	(80 * 4096)
 
 FIXTURE(failpage) {
 	struct vfm_device *from, *to;
 	struct vfm_buf good, got;
+	unsigned int left;		/* of what was last skipped, see disarm() */
 	unsigned int points;
 };
 
 FIXTURE_VARIANT(failpage) {
 	const char *type;
-	const char *module;		/* whose pages */
+	const char *module;		/* whose pages, */
+	bool slab;			/* or objects */
 };
 
-FIXTURE_VARIANT_ADD(failpage, core) { MIGSIM_FULL, "vfio_migration" };
-FIXTURE_VARIANT_ADD(failpage, device) { MIGSIM_FULL, "migsim" };
-FIXTURE_VARIANT_ADD(failpage, basic) { MIGSIM_BASIC, "vfio_migration" };
+FIXTURE_VARIANT_ADD(failpage, core) { MIGSIM_FULL, "vfio_migration", false };
+FIXTURE_VARIANT_ADD(failpage, device) { MIGSIM_FULL, "migsim", false };
+FIXTURE_VARIANT_ADD(failpage, basic) { MIGSIM_BASIC, "vfio_migration", false };
+FIXTURE_VARIANT_ADD(failpage, core_slab) { MIGSIM_FULL, "vfio_migration", true };
+FIXTURE_VARIANT_ADD(failpage, device_slab) { MIGSIM_FULL, "migsim", true };
+
+#define FAILPAGE	FIXTURE_DATA(failpage)
+#define VARIANT		FIXTURE_VARIANT(failpage)
 
 static struct vfm_device *device(const char *type, u64 seed)
 {
@@ -43,6 +53,7 @@ FIXTURE_SETUP(failpage)
 	self->from = device(variant->type, 1);
 	self->to = device(variant->type, 2);
 	vfm_bar_write(self->from, MIGSIM_BAR_MEM, 8192, "state", 5);
+	vfm_bar_write(self->from, MIGSIM_BAR_MEM, STATE_SIZE - 4096, "more", 4);
 	vfm_save(self->from, &self->good, NULL);
 }
 
@@ -53,6 +64,27 @@ FIXTURE_TEARDOWN(failpage)
 	vfm_buf_free(&self->got);
 	vfm_destroy(self->from);
 	vfm_destroy(self->to);
+}
+
+static void arm(FAILPAGE *self, const VARIANT *variant, unsigned int skip)
+{
+	if (!skip)
+		self->left = ~0U;
+	if (variant->slab)
+		vfm_failslab_arm(variant->module, skip * STEP);
+	else
+		vfm_failpage_arm(variant->module, skip);
+}
+
+/* An object that fails once more does not count. */
+static bool disarm(FAILPAGE *self, const VARIANT *variant)
+{
+	unsigned int left = 0;
+	bool failed = variant->slab ? vfm_failslab_disarm(&left) : vfm_failpage_disarm();
+
+	self->points += failed && (!variant->slab || left < self->left);
+	self->left = left;
+	return failed;
 }
 
 /* What was opened for it is closed; -ENOMEM may come from any call. */
@@ -73,7 +105,7 @@ static int save_from(struct vfm_device *dev, u32 state, struct vfm_buf *got)
 	return ret;
 }
 
-static void sweep_saves(FIXTURE_DATA(failpage) *self, const char *module, u32 state)
+static void sweep_saves(FAILPAGE *self, const VARIANT *variant, u32 state)
 {
 	unsigned int skip;
 	bool failed;
@@ -83,9 +115,9 @@ static void sweep_saves(FIXTURE_DATA(failpage) *self, const char *module, u32 st
 		VFIO_ASSERT_LT(skip, LIMIT);
 		vfm_reset(self->from);
 		self->got.len = 0;
-		vfm_failpage_arm(module, skip);
+		arm(self, variant, skip);
 		ret = save_from(self->from, state, &self->got);
-		failed = vfm_failpage_disarm();
+		failed = disarm(self, variant);
 		VFIO_ASSERT_TRUE(!ret || (failed && ret == -ENOMEM), "page %u: %s",
 				 skip, strerror(-ret));
 		VFIO_ASSERT_NE(vfm_get_state(self->from), VFM_ERROR);
@@ -95,7 +127,6 @@ static void sweep_saves(FIXTURE_DATA(failpage) *self, const char *module, u32 st
 		}
 		if (!failed)
 			break;
-		self->points++;
 	}
 	vfm_reset(self->from);
 	vfm_reset(self->to);
@@ -104,10 +135,12 @@ static void sweep_saves(FIXTURE_DATA(failpage) *self, const char *module, u32 st
 
 TEST_F(failpage, save)
 {
-	sweep_saves(self, variant->module, VFM_STOP_COPY);
+	sweep_saves(self, variant, VFM_STOP_COPY);
 	if (vfm_supports(self->from, VFM_PRE_COPY))
-		sweep_saves(self, variant->module, VFM_PRE_COPY);
-	ASSERT_LT(0, self->points);
+		sweep_saves(self, variant, VFM_PRE_COPY);
+	/* migsim needs no object to save what it has. */
+	if (!variant->slab || strcmp(variant->module, "migsim"))
+		ASSERT_LT(0, self->points);
 }
 
 /* Writes that got no page took nothing, and are done once more. */
@@ -135,11 +168,11 @@ TEST_F(failpage, load)
 		ASSERT_LT(skip, LIMIT);
 		vfm_reset(self->to);
 		fd = vfm_set_state(self->to, VFM_RESUMING);
-		vfm_failpage_arm(variant->module, skip);
+		arm(self, variant, skip);
 		ret = feed(fd, &self->good);
 		if (!ret)
 			ret = __vfm_set_state(self->to, VFM_STOP, &none);
-		failed = vfm_failpage_disarm();
+		failed = disarm(self, variant);
 		ASSERT_TRUE(!ret || (failed && ret == -ENOMEM))
 			TH_LOG("page %u: %s", skip, strerror(-ret));
 		if (!ret)
@@ -147,10 +180,9 @@ TEST_F(failpage, load)
 		close(fd);
 		if (!failed)
 			break;
-		self->points++;
 	}
-	/* migsim takes those that the core has got. */
-	if (strcmp(variant->module, "migsim"))
+	/* migsim takes pages that the core has got. */
+	if (variant->slab || strcmp(variant->module, "migsim"))
 		ASSERT_LT(0, self->points);
 }
 

@@ -161,32 +161,63 @@ void vfm_failnth_spare(const char *function)
 	}
 }
 
-void vfm_failpage_arm(const char *module, unsigned int skip)
+static void fail_arm(const char *kind, const char *module, unsigned int space)
 {
 	u64 start, end;
 
 	fail_module_range(module, &start, &end);
-	fail_set(FAIL_PAGE, "stacktrace-depth", 32);
-	fail_set(FAIL_PAGE, "require-start", start);
-	fail_set(FAIL_PAGE, "require-end", end);
-	fail_set(FAIL_PAGE, "interval", 1);
-	/* In pages; as many as it says are let through. */
-	fail_set(FAIL_PAGE, "space", skip + 1);
-	fail_set(FAIL_PAGE, "times", 1);
-	fail_set(FAIL_PAGE, "probability", 100);
+	fail_set(kind, "stacktrace-depth", 32);
+	fail_set(kind, "require-start", start);
+	fail_set(kind, "require-end", end);
+	fail_set(kind, "interval", 1);
+	/* As much as it says is let through. */
+	fail_set(kind, "space", space);
+	fail_set(kind, "times", 1);
+	fail_set(kind, "probability", 100);
+}
+
+static unsigned long fail_get(const char *kind, const char *name)
+{
+	char path[PATH_MAX], text[32] = "";
+	int fd;
+
+	snprintf_assert(path, sizeof(path), FAIL_DEBUGFS "/%s/%s", kind, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	VFIO_ASSERT_GE(fd, 0);
+	VFIO_ASSERT_GT(read(fd, text, sizeof(text) - 1), 0);
+	close(fd);
+	return strtoul(text, NULL, 10);
+}
+
+/* Whether it was come to. */
+static bool fail_disarm(const char *kind)
+{
+	fail_set(kind, "probability", 0);
+	fail_set(kind, "require-start", 0);
+	fail_set(kind, "require-end", UINT64_MAX);
+	return !fail_get(kind, "times");
+}
+
+void vfm_failpage_arm(const char *module, unsigned int skip)
+{
+	fail_arm(FAIL_PAGE, module, skip + 1);
 }
 
 bool vfm_failpage_disarm(void)
 {
-	char text[32] = "";
-	int fd;
+	return fail_disarm(FAIL_PAGE);
+}
 
-	fail_set(FAIL_PAGE, "probability", 0);
-	fail_set(FAIL_PAGE, "require-start", 0);
-	fail_set(FAIL_PAGE, "require-end", UINT64_MAX);
-	fd = open(FAIL_DEBUGFS "/" FAIL_PAGE "/times", O_RDONLY | O_CLOEXEC);
-	VFIO_ASSERT_GE(fd, 0);
-	VFIO_ASSERT_GT(read(fd, text, sizeof(text) - 1), 0);
-	close(fd);
-	return !strtoul(text, NULL, 10);
+void vfm_failslab_arm(const char *module, unsigned int skip)
+{
+	fail_arm("failslab", module, skip + 1);
+}
+
+bool vfm_failslab_disarm(unsigned int *left)
+{
+	bool failed = fail_disarm("failslab");
+
+	if (left)
+		*left = fail_get("failslab", "space");
+	return failed;
 }

@@ -27,6 +27,14 @@ void vfm_failnth_spare(const char *function);
 void vfm_failpage_arm(const char *module, unsigned int skip);
 bool vfm_failpage_disarm(void);
 
+/*
+ * The same for objects of the slab allocator. Those are counted by their size: the one
+ * that comes after others of together less than @skip bytes. *@left, which may be NULL,
+ * is how far into that one @skip is: it is another one than before if that got less.
+ */
+void vfm_failslab_arm(const char *module, unsigned int skip);
+bool vfm_failslab_disarm(unsigned int *left);
+
 #define VFM_REQUIRE_FAILNTH() do {					\
 	if (!vfm_failnth_init())					\
 		SKIP(return, "no fault injection in this kernel");	\
