@@ -9,6 +9,7 @@
 FIXTURE(fault_sweep) {
 	struct vfm_device *dev;
 	struct vfm_buf stream;
+	u64 hash;			/* of what is in it */
 	unsigned int runs;
 };
 
@@ -21,12 +22,28 @@ FIXTURE_VARIANT_ADD(fault_sweep, snapshot) { .type = MIGSIM_SNAPSHOT };
 FIXTURE_VARIANT_ADD(fault_sweep, precopy) { .type = MIGSIM_PRECOPY };
 FIXTURE_VARIANT_ADD(fault_sweep, basic) { .type = MIGSIM_BASIC };
 
+/* Running, without rules, and with a page that is not as a reset leaves it. */
+static void start_over(FIXTURE_DATA(fault_sweep) *self)
+{
+	u64 mark = 0x6d61726b;
+
+	vfm_fault_clear(self->dev);
+	vfm_reset(self->dev);
+	vfm_bar_write(self->dev, MIGSIM_BAR_MEM, 0, &mark, sizeof(mark));
+}
+
+/* What the data's own checksums cannot see, the hash of the whole state does. */
 FIXTURE_SETUP(fault_sweep)
 {
 	VFM_REQUIRE_TYPE(variant->type);
-	self->dev = vfm_create_small(variant->type);
+	self->dev = vfm_create(variant->type);
+	vfm_attr_set(self->dev, "state_size", VFM_SMALL_STATE);
+	vfm_attr_set(self->dev, "verify", 1);
+	vfm_open(self->dev);
 	VFM_REQUIRE_FAULTS(self->dev);
+	start_over(self);
 	vfm_save(self->dev, &self->stream, NULL);
+	self->hash = vfm_state_hash(self->dev);
 	vfm_reset(self->dev);
 }
 
@@ -147,6 +164,16 @@ static void rule(FIXTURE_DATA(fault_sweep) *self, const char *site,
 	VFIO_ASSERT_EQ(__vfm_fault_write(self->dev, line), 0, "%s", line);
 }
 
+static bool fired(FIXTURE_DATA(fault_sweep) *self)
+{
+	return vfm_rule_fired(self->dev, "");
+}
+
+static bool is_last(const char *section)
+{
+	return !strcmp(section, "REGS");
+}
+
 /* The session says it for ever, the device is where it was, and a new one is good. */
 static void check_save(FIXTURE_DATA(fault_sweep) *self, u32 state,
 		       const char *site, const char *arg, int err)
@@ -207,6 +234,194 @@ TEST_F(fault_sweep, load)
 			self->runs++;
 		}
 	}
+}
+
+/* Nothing comes, which is not the end, and it is not said that anything does. */
+static void check_stalled(int fd, struct vfm_buf *got)
+{
+	vfm_nonblock(fd, true);
+	vfm_drain_err(fd, got, NULL, EAGAIN);
+	VFIO_ASSERT_EQ(vfm_poll(fd, POLLIN, 0), 0);
+	vfm_nonblock(fd, false);
+}
+
+/* The rule has a session wait; the registers are saved when the device has stopped. */
+static void go_to_stop_copy(FIXTURE_DATA(fault_sweep) *self, u32 state, int fd,
+			    const char *section, struct vfm_buf *got)
+{
+	if (state != VFM_STOP_COPY && is_last(section)) {
+		vfm_drain_err(fd, got, NULL, ENOMSG);
+	} else if (state != VFM_STOP_COPY) {
+		VFM_WAIT(fired(self));
+		check_stalled(fd, got);
+	}
+	if (state != VFM_STOP_COPY)
+		vfm_set_state_nofd(self->dev, VFM_STOP_COPY);
+	VFM_WAIT(fired(self));
+	check_stalled(fd, got);
+}
+
+static void check_arrives(FIXTURE_DATA(fault_sweep) *self, const struct vfm_buf *got)
+{
+	u64 hash = vfm_state_hash(self->dev);
+
+	vfm_fault_clear(self->dev);
+	vfm_reset(self->dev);
+	vfm_restore(self->dev, got, NULL);
+	VFIO_ASSERT_EQ(vfm_state_hash(self->dev), hash);
+	self->runs++;
+}
+
+/* In whatever state it waits: when it goes on, all of it is there. */
+static void check_save_stall(FIXTURE_DATA(fault_sweep) *self, u32 state,
+			     const char *section)
+{
+	struct vfm_buf got = { 0 };
+	int fd;
+
+	start_over(self);
+	rule(self, "save_stall", section, 0);
+	fd = vfm_enter(self->dev, state);
+	go_to_stop_copy(self, state, fd, section, &got);
+	vfm_fault_release(self->dev);
+	vfm_drain(fd, &got, NULL);
+	vfm_set_state_nofd(self->dev, VFM_STOP);
+	close(fd);
+	check_arrives(self, &got);
+	vfm_buf_free(&got);
+}
+
+/* The device runs, its session is over, and the next one is good. */
+static void check_save_reset(FIXTURE_DATA(fault_sweep) *self, u32 state,
+			     const char *section)
+{
+	struct vfm_buf got = { 0 };
+	int fd, ret;
+
+	start_over(self);
+	rule(self, "save_reset", section, 0);
+	fd = vfm_set_state(self->dev, state);
+	ret = __vfm_drain(fd, &got, NULL);
+	if (ret == -ENOMSG && is_last(section)) {
+		vfm_set_state_nofd(self->dev, VFM_STOP_COPY);
+		ret = __vfm_drain(fd, &got, NULL);
+	}
+	VFIO_ASSERT_EQ(ret, -ENODEV, "save_reset %s in %s: %s", section,
+		       vfm_state_name(state), strerror(-ret));
+	VFIO_ASSERT_EQ(vfm_poll(fd, POLLIN, 0), POLLERR | POLLHUP);
+	vfm_assert_state(self->dev, VFM_RUNNING);
+	close(fd);
+	start_over(self);
+	got.len = 0;
+	vfm_save(self->dev, &got, NULL);
+	check_arrives(self, &got);
+	vfm_buf_free(&got);
+}
+
+/* The sender does not notice; the destination does, and can say no more than @err. */
+static void check_save_spoilt(FIXTURE_DATA(fault_sweep) *self, u32 state,
+			      const char *site, const char *section, int err)
+{
+	struct vfm_buf got = { 0 };
+	int fd, ret;
+
+	start_over(self);
+	rule(self, site, section, 0);
+	fd = vfm_enter(self->dev, state);
+	if (state != VFM_STOP_COPY) {
+		vfm_drain_err(fd, &got, NULL, ENOMSG);
+		vfm_set_state_nofd(self->dev, VFM_STOP_COPY);
+	}
+	vfm_drain(fd, &got, NULL);
+	VFIO_ASSERT_TRUE(fired(self));
+	vfm_set_state_nofd(self->dev, VFM_STOP);
+	close(fd);
+	vfm_fault_clear(self->dev);
+	vfm_reset(self->dev);
+	ret = __vfm_restore(self->dev, got.data, got.len, NULL);
+	VFIO_ASSERT_EQ(ret, -err, "%s %s in %s: %s", site, section,
+		       vfm_state_name(state), strerror(-ret));
+	vfm_buf_free(&got);
+	self->runs++;
+}
+
+static void check_saves(FIXTURE_DATA(fault_sweep) *self, u32 state,
+			const char *section)
+{
+	/* Sections of a fixed size are refused for it; of memory, only the hash tells. */
+	int short_err = strcmp(section, "MEMORY") ? EINVAL : EIO;
+
+	check_save_spoilt(self, state, "save_short", section, short_err);
+	check_save_spoilt(self, state, "save_flip", section, EIO);
+	check_save_stall(self, state, section);
+	check_save_reset(self, state, section);
+}
+
+TEST_F(fault_sweep, save_goes_wrong)
+{
+	size_t i;
+	u32 state;
+
+	for (state = 0; state < VFM_NR_STATES; state++) {
+		if (!vfm_in_saving_group(state) || !vfm_supports(self->dev, state))
+			continue;
+		for (i = 0; i < ARRAY_SIZE(sections); i++)
+			check_saves(self, state, sections[i]);
+	}
+}
+
+/* All of it is accepted, and leaving waits until it is loaded. */
+static void check_load_stall(FIXTURE_DATA(fault_sweep) *self, const char *section)
+{
+	struct vfm_set set = { .dev = self->dev, .state = VFM_STOP };
+	struct vfm_thread thread;
+	int fd;
+
+	start_over(self);
+	rule(self, "load_stall", section, 0);
+	fd = vfm_set_state(self->dev, VFM_RESUMING);
+	vfm_nonblock(fd, true);
+	vfm_feed(fd, self->stream.data, self->stream.len, NULL);
+	VFM_WAIT(fired(self));
+	vfm_thread_start(&thread, vfm_thread_set_state, &set);
+	vfm_assert_blocked(&thread);
+	vfm_fault_release(self->dev);
+	VFIO_ASSERT_EQ(vfm_thread_join(&thread), 0);
+	VFIO_ASSERT_EQ(vfm_state_hash(self->dev), self->hash);
+	close(fd);
+	self->runs++;
+}
+
+/* What was taken before it has gone with the state. */
+static void check_load_reset(FIXTURE_DATA(fault_sweep) *self, const char *section)
+{
+	int fd, ret;
+
+	start_over(self);
+	rule(self, "load_reset", section, 0);
+	fd = vfm_set_state(self->dev, VFM_RESUMING);
+	ret = __vfm_feed(fd, self->stream.data, self->stream.len, NULL, NULL);
+	VFIO_ASSERT_TRUE(!ret || ret == -ENODEV, "load_reset %s: %s", section,
+			 strerror(-ret));
+	VFIO_ASSERT_EQ(vfm_write(fd, "x", 1), -ENODEV);
+	VFIO_ASSERT_EQ(vfm_poll(fd, POLLOUT, 0), POLLERR | POLLHUP);
+	vfm_assert_state(self->dev, VFM_RUNNING);
+	close(fd);
+	start_over(self);
+	vfm_restore(self->dev, &self->stream, NULL);
+	VFIO_ASSERT_EQ(vfm_state_hash(self->dev), self->hash);
+	self->runs++;
+}
+
+TEST_F(fault_sweep, load_goes_wrong)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sections); i++) {
+		check_load_stall(self, sections[i]);
+		check_load_reset(self, sections[i]);
+	}
+	ASSERT_EQ(2 * ARRAY_SIZE(sections), self->runs);
 }
 
 TEST_HARNESS_MAIN
