@@ -155,12 +155,74 @@ TEST_F(kill_sweep, within_each_arc)
 		kill_within(self, self->from, rule);
 		kill_within(self, self->to, rule);
 	}
-	ASSERT_LT(3, self->points);
+	ASSERT_EQ(vfm_move_arcs(self->from, true) + vfm_move_arcs(self->to, false),
+		  self->points);
 }
+
+/* It calls a migration off, and that does not end. Does not return. */
+static void cancelling_victim(FIXTURE_DATA(kill_sweep) *self,
+			      const struct vfm_path *path)
+{
+	int fd, none;
+	char c;
+
+	vfm_open(self->from);
+	fd = vfm_enter(self->from, path->state[0]);
+	VFIO_ASSERT_EQ(vfm_read(fd, &c, 1), 1);
+	__vfm_set_state(self->from, path->state[path->arcs], &none);
+	_exit(1);
+}
+
+static void kill_within_cancel(FIXTURE_DATA(kill_sweep) *self,
+			       const struct vfm_path *path, unsigned int step)
+{
+	const u32 from = path->state[step], to = path->state[step + 1];
+	/* On the way to where it begins, it may come by. */
+	struct vfm_path before = vfm_find_path(self->from->flags, VFM_RUNNING,
+					       path->state[0]);
+	unsigned int i, nth = 1;
+	pid_t pid;
+
+	for (i = 0; i < before.arcs; i++)
+		nth += before.state[i] == from && before.state[i + 1] == to;
+	vfm_fault_arc(self->from, "arc_stall", from, to, nth, 1, 0);
+	pid = fork();
+	VFIO_ASSERT_GE(pid, 0);
+	if (!pid)
+		cancelling_victim(self, path);
+	VFM_WAIT(vfm_rule_fired(self->from, "arc_stall"));
+	kill(pid, SIGKILL);
+	killed(pid);
+	self->points++;
+	vfm_fault_clear(self->from);
+	check_works(self);
+}
+
+TEST_F(kill_sweep, within_each_arc_of_a_cancel)
+{
+	unsigned int i, wanted = 0;
+	struct vfm_path path;
+	u32 from, to;
+
+	VFM_REQUIRE_FAULTS(self->from);
+	vfm_open(self->from);
+	vfm_close(self->from);
+	for (from = 0; from < VFM_NR_STATES; from++) {
+		for (to = 0; vfm_in_saving_group(from) && to < VFM_NR_STATES; to++) {
+			path = vfm_find_path(self->from->flags, from, to);
+			for (i = 0; i < path.arcs; i++)
+				kill_within_cancel(self, &path, i);
+			wanted += path.arcs;
+		}
+	}
+	ASSERT_LT(0, wanted);
+	ASSERT_EQ(wanted, self->points);
+}
+
+static const char * const sections[] = { "CONFIG", "MEMORY", "REGS" };
 
 TEST_F(kill_sweep, within_transfers)
 {
-	static const char * const sections[] = { "CONFIG", "MEMORY", "REGS" };
 	char rule[64];
 	size_t i;
 
@@ -171,7 +233,7 @@ TEST_F(kill_sweep, within_transfers)
 		snprintf_assert(rule, sizeof(rule), "load_stall %s 1 1 0", sections[i]);
 		kill_within(self, self->to, rule);
 	}
-	ASSERT_EQ(6, self->points);
+	ASSERT_EQ(2 * ARRAY_SIZE(sections), self->points);
 }
 
 static bool exited(pid_t pid)
@@ -207,6 +269,25 @@ static void kill_program(FIXTURE_DATA(kill_sweep) *self, struct vfm_device *dev,
 	vfm_reset(self->from);
 }
 
+/* A source whose state has arrived is reset, and stopped for whoever has it open. */
+static unsigned int program_arcs(struct vfm_device *dev, bool source)
+{
+	struct vfm_arcs arcs = { .nr = 0 };
+	u32 state = VFM_RUNNING;
+
+	if (source) {
+		state = vfm_arcs_go(&arcs, dev, state, VFM_PRE_COPY);
+		state = vfm_arcs_go(&arcs, dev, state, VFM_PRE_COPY_P2P);
+		vfm_arcs_go(&arcs, dev, state, VFM_STOP_COPY);
+		vfm_arcs_go(&arcs, dev, VFM_RUNNING, VFM_STOP);
+	} else {
+		state = vfm_arcs_go(&arcs, dev, state, VFM_RESUMING);
+		state = vfm_arcs_go(&arcs, dev, state, VFM_RUNNING_P2P);
+		vfm_arcs_go(&arcs, dev, state, VFM_RUNNING);
+	}
+	return arcs.nr;
+}
+
 TEST_F(kill_sweep, program_within_each_arc)
 {
 	char rule[128];
@@ -221,7 +302,25 @@ TEST_F(kill_sweep, program_within_each_arc)
 		kill_program(self, self->from, rule);
 		kill_program(self, self->to, rule);
 	}
-	ASSERT_LT(3, self->points);
+	ASSERT_EQ(program_arcs(self->from, true) + program_arcs(self->to, false),
+		  self->points);
+}
+
+TEST_F(kill_sweep, program_within_transfers)
+{
+	char rule[64];
+	size_t i;
+
+	VFM_REQUIRE_FAULTS(self->from);
+	vfm_open(self->from);
+	vfm_open(self->to);
+	for (i = 0; i < ARRAY_SIZE(sections); i++) {
+		snprintf_assert(rule, sizeof(rule), "save_stall %s 1 1 0", sections[i]);
+		kill_program(self, self->from, rule);
+		snprintf_assert(rule, sizeof(rule), "load_stall %s 1 1 0", sections[i]);
+		kill_program(self, self->to, rule);
+	}
+	ASSERT_EQ(2 * ARRAY_SIZE(sections), self->points);
 }
 
 TEST_HARNESS_MAIN

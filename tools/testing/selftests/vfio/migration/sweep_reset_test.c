@@ -162,7 +162,79 @@ TEST_F(reset_sweep, within_each_arc)
 		reset_within(self, self->from, rule, ECANCELED);
 		reset_within(self, self->to, rule, ECANCELED);
 	}
-	ASSERT_LT(3, self->points);
+	ASSERT_EQ(vfm_move_arcs(self->from, true) + vfm_move_arcs(self->to, false),
+		  self->points);
+}
+
+/* The migration is called off from where @path begins, and that does not end. */
+static void reset_within_cancel(FIXTURE_DATA(reset_sweep) *self,
+				const struct vfm_path *path, unsigned int step)
+{
+	struct vfm_set set = { .dev = self->from, .state = path->state[path->arcs] };
+	struct vfm_thread thread;
+	u8 chunk[4096];
+	int fd;
+
+	start_over(self);
+	fd = vfm_enter(self->from, path->state[0]);
+	VFIO_ASSERT_GT(vfm_read(fd, chunk, sizeof(chunk)), 0);
+	vfm_fault_arc(self->from, "arc_stall", path->state[step],
+		      path->state[step + 1], 1, 1, 0);
+	vfm_thread_start(&thread, vfm_thread_set_state, &set);
+	VFM_WAIT(vfm_rule_fired(self->from, "arc_stall"));
+	vfm_assert_blocked(&thread);
+	vfm_reset(self->from);
+	VFIO_ASSERT_EQ(vfm_thread_join(&thread), -ECANCELED);
+	VFIO_ASSERT_EQ(set.data_fd, -1);
+	vfm_assert_state(self->from, VFM_RUNNING);
+	VFIO_ASSERT_EQ(vfm_read(fd, chunk, sizeof(chunk)), -ENODEV);
+	close(fd);
+	vfm_fault_clear(self->from);
+	self->points++;
+
+	start_over(self);
+	vfm_move_all(self->from, self->to);
+}
+
+TEST_F(reset_sweep, within_each_arc_of_a_cancel)
+{
+	unsigned int i, wanted = 0;
+	struct vfm_path path;
+	u32 from, to;
+
+	VFM_REQUIRE_FAULTS(self->from);
+	for (from = 0; from < VFM_NR_STATES; from++) {
+		for (to = 0; vfm_in_saving_group(from) && to < VFM_NR_STATES; to++) {
+			path = vfm_find_path(self->from->flags, from, to);
+			for (i = 0; i < path.arcs; i++)
+				reset_within_cancel(self, &path, i);
+			wanted += path.arcs;
+		}
+	}
+	ASSERT_LT(0, wanted);
+	ASSERT_EQ(wanted, self->points);
+}
+
+/* What a destination has got by then is no state, which only a reset gets rid of. */
+TEST_F(reset_sweep, destination_is_cancelled)
+{
+	struct vfm_move move;
+	int ret = 1, none;
+
+	start_over(self);
+	vfm_move_begin(&move, self->from, self->to, CHUNK);
+	while (ret > 0 && !move.fed)
+		ret = vfm_move_step(&move);
+	ASSERT_EQ(1, ret);
+	ASSERT_EQ(-ENODATA, __vfm_set_state(self->to, VFM_STOP, &none));
+	vfm_assert_state(self->to, VFM_ERROR);
+	vfm_reset(self->to);
+	check_over(&move, false);
+	vfm_set_state_nofd(self->from, VFM_RUNNING);
+	vfm_move_end(&move);
+	self->points++;
+	start_over(self);
+	vfm_move_all(self->from, self->to);
 }
 
 TEST_F(reset_sweep, within_transfers)

@@ -152,3 +152,18 @@ u32 vfm_unwind_state(const struct vfm_path *path, unsigned int n)
 {
 	return path->state[vfm_path_ends_session(path, n) ? n : 0];
 }
+
+u32 vfm_arcs_go(struct vfm_arcs *arcs, struct vfm_device *dev, u32 from, u32 to)
+{
+	struct vfm_path path;
+	unsigned int i;
+
+	if (!vfm_supports(dev, to))
+		return from;
+	path = vfm_find_path(dev->flags, from, to);
+	for (i = 0; i < path.arcs; i++) {
+		arcs->nr += !arcs->taken[path.state[i]][path.state[i + 1]];
+		arcs->taken[path.state[i]][path.state[i + 1]] = true;
+	}
+	return to;
+}

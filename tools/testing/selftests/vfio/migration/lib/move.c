@@ -6,6 +6,7 @@
  */
 #include <unistd.h>
 
+#include <libvfio/graph.h>
 #include <libvfio/migsim.h>
 #include <libvfio/move.h>
 
@@ -141,6 +142,18 @@ int vfm_move_step(struct vfm_move *move)
 		move->stage++;
 	} while (move->stage < NR_STAGES && left_out(move, &stages[move->stage]));
 	return move->stage < NR_STAGES;
+}
+
+unsigned int vfm_move_arcs(struct vfm_device *dev, bool source)
+{
+	struct vfm_arcs arcs = { .nr = 0 };
+	const struct vfm_stage *stage;
+	u32 state = VFM_RUNNING;
+
+	for (stage = stages; stage < stages + NR_STAGES; stage++)
+		if (stage->what == (source ? SET_FROM : SET_TO))
+			state = vfm_arcs_go(&arcs, dev, state, stage->state);
+	return arcs.nr;
 }
 
 static void end_session(int *fd)

@@ -30,6 +30,15 @@ bool vfm_path_ends_session(const struct vfm_path *path, unsigned int n);
 /* Where the device has to be after arc @n, from 0, has failed (A5). */
 u32 vfm_unwind_state(const struct vfm_path *path, unsigned int n);
 
+/* Different arcs that were gone. */
+struct vfm_arcs {
+	bool taken[VFM_NR_STATES][VFM_NR_STATES];
+	unsigned int nr;
+};
+
+/* Those of the path to @to, if @dev has that state. Returns where it is then. */
+u32 vfm_arcs_go(struct vfm_arcs *arcs, struct vfm_device *dev, u32 from, u32 to);
+
 #define vfm_for_each_arc(_flags, _from, _to)				\
 	for (_from = 0; _from < VFM_NR_STATES; _from++)			\
 		for (_to = 0; _to < VFM_NR_STATES; _to++)		\

@@ -29,6 +29,8 @@ int vfm_move_step(struct vfm_move *move);
 /* What that will be. */
 enum vfm_call { VFM_CALL_SET, VFM_CALL_READ, VFM_CALL_WRITE, VFM_CALL_ASK };
 enum vfm_call vfm_move_call(const struct vfm_move *move);
+/* How many different arcs it takes @dev through, as the one or as the other. */
+unsigned int vfm_move_arcs(struct vfm_device *dev, bool source);
 /* Closes the fds and forgets the stream; fine at any point, and twice. */
 void vfm_move_end(struct vfm_move *move);
 
