@@ -123,7 +123,5 @@ collect "$json" || die "cannot read $out/figures"
 notes "$json"
 echo
 tools/testing/bench/table.sh "$json"
-[ "${busy%.*}" -lt 10 ] ||
-	echo "The machine was busy ($busy % of the minute before): look at best, and measure again."
 printf '\nAll of it: %s\n' "${json#"$top"/}"
 [ "$failed" -eq 0 ] || die "something failed, see above"

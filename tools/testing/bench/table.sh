@@ -34,7 +34,9 @@ about()
 	"on \(.host_cpu), \(.host_cpus) CPUs, busy for \(.host_busy_before) % of the " +
 	"minute before.\n" +
 	"Commit \(.commit), \(.rounds) rounds by turns" +
-	if .quick then ", of small sizes: no measurement, only a try." else "." end' "$json"
+	if .quick then ", of small sizes: no measurement, only a try." else "." end +
+	if .host_busy_before >= 10 then
+		"\nThe machine was busy: look at best, and measure again." else "" end' "$json"
 }
 
 # Ratios are ours to the other; lower is better for us and bytes.
