@@ -140,7 +140,7 @@ static size_t vfio_mig_copy_chunks(struct vfio_mig_session *session,
 	size_t done = 0, length, n;
 	unsigned int i;
 
-	for (i = 0; i < claimed && iov_iter_count(to); i++) {
+	for (i = 0; i < claimed; i++) {
 		chunk = vfio_mig_chunk_at(save, save->head + i);
 		length = min_t(size_t, chunk->length, iov_iter_count(to));
 		n = copy_page_to_iter(chunk->page, chunk->offset, length, to);
@@ -212,7 +212,7 @@ static size_t vfio_mig_splice_chunks(struct vfio_mig_session *session,
 	unsigned int i;
 	ssize_t n;
 
-	for (i = 0; i < claimed && done < len; i++) {
+	for (i = 0; i < claimed; i++) {
 		n = vfio_mig_chunk_to_pipe(vfio_mig_chunk_at(save, save->head + i),
 					   pipe, len - done);
 		if (n < 0) {
