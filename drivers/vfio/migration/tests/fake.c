@@ -5,6 +5,7 @@
  * What it is good for stands in fake.h. It is torn down when its test is over, and
  * the test fails then if anything still refers to the device.
  */
+#include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/file.h>
 #include <linux/math.h>
@@ -227,8 +228,13 @@ void migt_settle(void)
  */
 void migt_expect_sessions(struct migt_fake *fake, unsigned int nr)
 {
-	if (kref_read(&fake->mig->ref) != 1 + nr)
+	unsigned int tries;
+
+	/* What is under way may have to come by a CPU that is busy. */
+	for (tries = 0; kref_read(&fake->mig->ref) != 1 + nr && tries < 1000; tries++) {
 		migt_settle();
+		usleep_range(1000, 2000);
+	}
 	KUNIT_EXPECT_EQ_MSG(fake->test, kref_read(&fake->mig->ref) - 1, nr,
 			    "sessions");
 }
