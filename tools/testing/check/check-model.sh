@@ -71,8 +71,8 @@ unreached()
 # the bigger model through all of them.
 stored()
 {
-	awk '/states, stored/ && $1 > n { n = $1 } END { printf "%d", n }' \
-		"$out"/good/pan.log "$out"/good-big/pan.log 2>/dev/null
+	cat "$out"/good/pan.log "$out"/good-big/pan.log 2>/dev/null |
+		awk '/states, stored/ && $1 > n { n = $1 } END { printf "%d", n }'
 }
 
 # A search that is cut short, and one of a part of the model, are told from others.

@@ -8,7 +8,8 @@
 # A test counts by a line "# count KEY N" (vfm_count() in C), in a .tap file below
 # FOLDER. Complaints are taken from the logs of the machines there, but for those in
 # a folder "meta", which are meant to complain; leaks as well, if LEAKS=y says that
-# kmemleak was looking. What nobody looked for is null, not 0.
+# kmemleak was looking. What nobody looked for is null, not 0. A target that has
+# counted nothing at all has failed.
 
 # shellcheck source=tools/testing/vm/lib.sh
 . "$(dirname "$0")/../vm/lib.sh"
@@ -55,7 +56,7 @@ leaks()
 	[ -z "$(logs -print -quit)" ] || echo "splats=$(splats)"
 	[ -z "${LEAKS:-}" ] || echo "leaks=$(leaks)"
 	[ $# -eq 0 ] || printf '%s\n' "$@"
-} | jq -R 'split("=") | { (.[0]): (.[1] | tonumber) }' | jq -s add \
+} | jq -R 'split("=") | { (.[0]): (.[1] | tonumber) }' | jq -e -s add \
 	> "$parts/$target.json" || exit 1
 
 # Shares of the code are no sums; the last measurement counts.
