@@ -59,15 +59,15 @@ unexplained_fails()
 	! explained "$out/none.gaps"
 }
 
-# One more entry, of a line that is there and has been taken.
+# One more entry, of a line that is not there.
 stale_fails()
 {
 	{
 		cat "$gaps"
-		printf '%s\tno reason\n' 'fsm.c:vfio_mig_next_arc:1: return E;'
+		printf '%s\tno reason\n' 'fsm.c:vfio_mig_next_arc:1: return STOP;'
 	} > "$out/stale.gaps"
 	! explained "$out/stale.gaps" &&
-		grep -q '^# excuses nothing: fsm.c:' "$out/stale.gaps.report"
+		grep -q '^# excuses no line: fsm.c:' "$out/stale.gaps.report"
 }
 
 # judge_traces: does the automaton allow what the core has done?
