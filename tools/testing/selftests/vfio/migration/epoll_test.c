@@ -109,6 +109,16 @@ static int read_by_events(FIXTURE_DATA(epoll) *self)
 	return ret;
 }
 
+/*
+ * Data are an event, but the temporary end behind them is none: who has read all
+ * before the device says that it was all comes to it without one.
+ */
+static void read_to_temporary_end(FIXTURE_DATA(epoll) *self)
+{
+	VFIO_ASSERT_EQ(EPOLLIN, next_event(self, vfm_deadline_ms()));
+	VFM_WAIT(__vfm_drain(self->fd, &self->got, NULL) == -ENOMSG);
+}
+
 TEST_F(epoll, stop_copy)
 {
 	rule(self, "save_stall CONFIG 1 1 0");
@@ -132,15 +142,14 @@ TEST_F(epoll, precopy)
 	int i;
 
 	watch(self, VFM_PRE_COPY, EPOLLIN | variant->trigger);
-	ASSERT_EQ(-ENOMSG, read_by_events(self));
+	read_to_temporary_end(self);
 	for (i = 0; i < 5; i++) {
-		/* The temporary end is no event. */
 		ASSERT_NO_EVENT();
 		before = self->got.len;
 		val++;
 		vfm_bar_write(self->dev, MIGSIM_BAR_MEM, i * 4096, &val,
 			      sizeof(val));
-		ASSERT_EQ(-ENOMSG, read_by_events(self));
+		read_to_temporary_end(self);
 		ASSERT_LT(before, self->got.len);
 	}
 	ASSERT_NO_EVENT();
