@@ -24,8 +24,8 @@ fi
 
 # The host gives a machine its memory at the first touch, which costs more than a
 # copy. Whoever allocates more would pay for that: so all of it is touched before.
-free=$(awk '/^MemAvailable/ { print int($2 * 0.85) }' /proc/meminfo)
-mount -t tmpfs -o "size=${free}k" tmpfs /mnt
-head -c "${free}k" /dev/zero > /mnt/touched
+free=$(awk '/^MemAvailable/ { print int($2 / 1024 * 0.85) }' /proc/meminfo)
+mount -t tmpfs -o "size=${free}m" tmpfs /mnt
+dd if=/dev/zero of=/mnt/touched bs=1M count="$free" status=none
 umount /mnt
 exec build/bin/vfio-mig-bench -o "$out/figures" "$@"
