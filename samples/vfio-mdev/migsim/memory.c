@@ -11,6 +11,9 @@
  * may therefore still hold a reference to a page, in a pipe for example: such a page
  * is not written to but replaced by a copy.
  *
+ * New pages come out of blocks, as a device's memory is in one piece: whoever copies
+ * it goes through it in order, which CPUs are best at.
+ *
  * state_hash is the sum over the written pages that differ from the pattern,
  * which does not depend on the order or history of writes, plus a hash of the
  * small state.
@@ -26,6 +29,11 @@
 
 /* A failed allocation is the caller's ENOMEM, without a splat or a kill. */
 #define MIGSIM_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+/* Pages in a block, as a power of two; none is worth much trouble. */
+#define MIGSIM_BLOCK_ORDER	4
+#define MIGSIM_BLOCK_GFP	((GFP_KERNEL_ACCOUNT & ~__GFP_DIRECT_RECLAIM) | \
+				 __GFP_NORETRY | __GFP_NOWARN)
 
 /**
  * migsim_mix - a number that looks random, made from another one
@@ -81,6 +89,36 @@ void migsim_memory_init(struct migsim_dev *sim)
 	sim->memory.seed = sim->config.seed;
 }
 
+static bool migsim_block_make(struct migsim_memory *memory)
+{
+	struct page *block = alloc_pages(MIGSIM_BLOCK_GFP, MIGSIM_BLOCK_ORDER);
+
+	if (!block)
+		return false;
+	split_page(block, MIGSIM_BLOCK_ORDER);
+	memory->block = block;
+	memory->nr_block = 1 << MIGSIM_BLOCK_ORDER;
+
+	return true;
+}
+
+static void *migsim_page_new(struct migsim_memory *memory)
+{
+	if (!memory->nr_block && !migsim_block_make(memory))
+		return (void *)__get_free_page(MIGSIM_GFP);
+	memory->nr_block--;
+
+	return page_address(memory->block++);
+}
+
+static void migsim_block_drop(struct migsim_memory *memory)
+{
+	while (memory->nr_block) {
+		memory->nr_block--;
+		put_page(memory->block++);
+	}
+}
+
 /**
  * migsim_memory_drop - forget all writes
  * @sim: device; memory_lock is held, or nobody else knows it
@@ -96,6 +134,7 @@ void migsim_memory_drop(struct migsim_dev *sim)
 		cond_resched();
 	}
 	xa_destroy(&sim->memory.pages);
+	migsim_block_drop(&sim->memory);
 	sim->memory.nr_dirty = 0;
 }
 
@@ -174,7 +213,7 @@ static void *migsim_page_copy(struct migsim_dev *sim, unsigned long index)
 {
 	void *copy;
 
-	copy = (void *)__get_free_page(MIGSIM_GFP);
+	copy = migsim_page_new(&sim->memory);
 	if (!copy)
 		return NULL;
 	migsim_page_read(sim, index, copy);

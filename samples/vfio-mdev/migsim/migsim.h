@@ -91,6 +91,8 @@ struct migsim_config {
  * @pages: written pages, by index; all others have the pattern of @seed. Pages
  *	marked MIGSIM_DIRTY were sent, and written since; those marked MIGSIM_MAPPED
  *	are in some address space
+ * @block: pages for the next new ones
+ * @nr_block: how many there are
  * @seed: the configured one, or that of the device that was loaded
  * @nr_pages: of the device
  * @ticks: writes that the workload made
@@ -111,6 +113,8 @@ struct migsim_config {
  */
 struct migsim_memory {
 	struct xarray pages;
+	struct page *block;
+	unsigned int nr_block;
 	u64 seed;
 	unsigned long nr_pages;
 	u64 ticks;
