@@ -89,7 +89,7 @@ static struct page *vfio_mig_consume_chunk(struct vfio_mig_session *session,
 	/* Others may have it in a pipe, and then it must not change. */
 	if (!recycle || page_count(page) != 1 || vfio_mig_ended(session))
 		return page;
-	list_add(&page->lru, &save->spare);
+	list_add_tail(&page->lru, &save->spare);
 	save->nr_spare++;
 
 	return NULL;

@@ -221,16 +221,18 @@ static ssize_t vfio_mig_write_header(struct vfio_mig_session *session,
 static struct page *vfio_mig_write_page(struct vfio_mig_session *session,
 					size_t at)
 {
-	struct page **page = &session->load.section->pages[at >> PAGE_SHIFT];
+	struct vfio_mig_section *section = session->load.section;
+	unsigned int i = at >> PAGE_SHIFT;
 	struct mem_cgroup *old;
 
-	if (!*page) {
+	if (!section->pages[i]) {
 		old = set_active_memcg(session->memcg);
-		*page = alloc_page(VFIO_MIG_GFP);
+		vfio_mig_alloc_pages(section->pages + i,
+				     vfio_mig_section_pages(section) - i);
 		set_active_memcg(old);
 	}
 
-	return *page;
+	return section->pages[i];
 }
 
 /* Return: bytes copied; if there could be more, *err says why there are not. */

@@ -43,25 +43,6 @@ int vfio_mig_save_init(struct vfio_mig_session *session)
 }
 
 /**
- * vfio_mig_save_recycle - keep a page of the window for later, or free it
- * @session: session
- * @page: page whose reference is given up
- */
-void vfio_mig_save_recycle(struct vfio_mig_session *session, struct page *page)
-{
-	bool keep = !vfio_mig_ended(session) && page_count(page) == 1;
-
-	if (!keep) {
-		put_page(page);
-		return;
-	}
-	spin_lock(&session->lock);
-	list_add(&page->lru, &session->save.spare);
-	session->save.nr_spare++;
-	spin_unlock(&session->lock);
-}
-
-/**
  * vfio_mig_save_held - memory of the window in use
  * @session: saving session, locked
  *
@@ -193,8 +174,10 @@ static bool vfio_mig_save_may(struct vfio_mig_session *session)
 		save->stalled = stalls;
 		session->worker_stalls += stalls;
 	}
-	if (may)
+	if (may) {
 		save->idle = false;
+		vfio_mig_sink_stock(session);
+	}
 	spin_unlock(&session->lock);
 	if (stalls)
 		vfio_mig_session_trace(session, VFIO_MIG_TRACE_NO_ROOM);
@@ -342,6 +325,7 @@ void vfio_mig_save_work(struct vfio_mig_session *session)
 			break;
 		cond_resched();
 	}
+	vfio_mig_sink_drop(session);
 }
 
 /**

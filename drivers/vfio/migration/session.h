@@ -80,9 +80,10 @@ struct vfio_mig_chunk {
  * @object: of the section, the driver's
  * @max: payload that it may have
  * @length: payload so far
+ * @reserved: bytes behind it that the driver may commit
  * @nr: pages in @pages
  * @donated: bits of those in @pages that are the driver's
- * @pages: the payload
+ * @pages: the payload, and behind it pages that nothing is in yet
  *
  * Belongs to the worker.
  */
@@ -92,6 +93,7 @@ struct vfio_mig_sink {
 	u64 object;
 	size_t max;
 	size_t length;
+	size_t reserved;
 	unsigned int nr;
 	unsigned long donated;
 	struct page *pages[VFIO_MIG_SECTION_PAGES];
@@ -433,6 +435,9 @@ ssize_t vfio_mig_splice_read(struct file *file, loff_t *ppos,
 ssize_t vfio_mig_splice_write(struct pipe_inode_info *pipe, struct file *file,
 			      loff_t *ppos, size_t len, unsigned int flags);
 
+/* pages.c: memory for sections */
+unsigned int vfio_mig_alloc_pages(struct page **pages, unsigned int nr);
+
 /* stream.c: the format */
 void vfio_mig_fill_stream_header(struct vfio_mig_stream_header *header,
 				 const struct vfio_mig_config *config,
@@ -452,7 +457,6 @@ void vfio_mig_save_purge(struct vfio_mig_session *session);
 struct page *vfio_mig_save_pop(struct vfio_mig_save *save);
 bool vfio_mig_save_room(const struct vfio_mig_session *session);
 bool vfio_mig_save_low(const struct vfio_mig_session *session);
-void vfio_mig_save_recycle(struct vfio_mig_session *session, struct page *page);
 void vfio_mig_save_free(struct vfio_mig_session *session);
 void vfio_mig_save_work(struct vfio_mig_session *session);
 void vfio_mig_save_stop_copy(struct vfio_mig_session *session);
@@ -467,6 +471,7 @@ ssize_t vfio_mig_save_splice(struct vfio_mig_session *session,
 			     struct pipe_inode_info *pipe, size_t len);
 unsigned long vfio_mig_save_held(const struct vfio_mig_session *session);
 void vfio_mig_sink_start(struct vfio_mig_session *session);
+void vfio_mig_sink_stock(struct vfio_mig_session *session);
 void vfio_mig_sink_drop(struct vfio_mig_session *session);
 int vfio_mig_sink_queue(struct vfio_mig_session *session,
 			const struct vfio_mig_turn *turn);

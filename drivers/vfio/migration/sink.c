@@ -23,24 +23,49 @@ void vfio_mig_sink_start(struct vfio_mig_session *session)
 	sink->type = 0;
 	sink->object = 0;
 	sink->length = 0;
+	sink->reserved = 0;
+}
+
+static struct page *vfio_mig_spare_pop(struct vfio_mig_save *save)
+{
+	struct page *page;
+
+	page = list_first_entry_or_null(&save->spare, struct page, lru);
+	if (page) {
+		list_del(&page->lru);
+		save->nr_spare--;
+	}
+
+	return page;
 }
 
 /**
- * vfio_mig_sink_drop - forget what the driver put in
+ * vfio_mig_sink_stock - have spare pages for the whole section
+ * @session: saving session, locked, whose worker the caller is
+ *
+ * All at once, since the lock costs a good part of the copy of a page.
+ */
+void vfio_mig_sink_stock(struct vfio_mig_session *session)
+{
+	struct vfio_mig_save *save = &session->save;
+	struct vfio_mig_sink *sink = &save->sink;
+
+	lockdep_assert_held(&session->lock);
+	while (sink->nr < sink->max >> PAGE_SHIFT && save->nr_spare)
+		sink->pages[sink->nr++] = vfio_mig_spare_pop(save);
+}
+
+/**
+ * vfio_mig_sink_drop - forget what the driver put in, and give all pages back
  * @session: saving session, whose worker the caller is
  */
 void vfio_mig_sink_drop(struct vfio_mig_session *session)
 {
 	struct vfio_mig_sink *sink = &session->save.sink;
 
-	while (sink->nr) {
-		struct page *page = sink->pages[--sink->nr];
-
-		if (__test_and_clear_bit(sink->nr, &sink->donated))
-			put_page(page);
-		else
-			vfio_mig_save_recycle(session, page);
-	}
+	while (sink->nr)
+		put_page(sink->pages[--sink->nr]);
+	sink->donated = 0;
 	sink->length = 0;
 }
 
@@ -71,28 +96,35 @@ size_t vfio_mig_sink_room(const struct vfio_mig_sink *sink)
 }
 EXPORT_SYMBOL_GPL(vfio_mig_sink_room);
 
+/* What came back since the section began. */
 static struct page *vfio_mig_sink_spare(struct vfio_mig_session *session)
 {
-	struct vfio_mig_save *save = &session->save;
-	struct page *page = NULL;
+	struct page *page;
 
 	/* Mostly there is none. Who misses one takes a new page. */
-	if (!data_race(save->nr_spare))
+	if (!data_race(session->save.nr_spare))
 		return NULL;
 	spin_lock(&session->lock);
-	if (!list_empty(&save->spare)) {
-		page = list_first_entry(&save->spare, struct page, lru);
-		list_del(&page->lru);
-		save->nr_spare--;
-	}
+	page = vfio_mig_spare_pop(&session->save);
 	spin_unlock(&session->lock);
 
 	return page;
 }
 
-static struct page *vfio_mig_sink_page(struct vfio_mig_session *session)
+/* Return: whether there is another page in the sink, for the section or after it. */
+static bool vfio_mig_sink_grow(struct vfio_mig_sink *sink)
 {
-	return vfio_mig_sink_spare(session) ?: alloc_page(VFIO_MIG_GFP);
+	struct page *spare = vfio_mig_sink_spare(sink->session);
+	unsigned int before = sink->nr;
+
+	if (spare)
+		sink->pages[sink->nr++] = spare;
+	else
+		sink->nr += vfio_mig_alloc_pages(sink->pages + sink->nr,
+						 (sink->max >> PAGE_SHIFT) -
+						 sink->nr);
+
+	return sink->nr > before;
 }
 
 /**
@@ -107,18 +139,16 @@ static struct page *vfio_mig_sink_page(struct vfio_mig_session *session)
 void *vfio_mig_sink_reserve(struct vfio_mig_sink *sink, size_t *len)
 {
 	size_t used = offset_in_page(sink->length);
+	unsigned int at = sink->length >> PAGE_SHIFT;
 
 	if (!vfio_mig_sink_room(sink))
 		return NULL;
-	if (sink->nr << PAGE_SHIFT == sink->length) {
-		sink->pages[sink->nr] = vfio_mig_sink_page(sink->session);
-		if (!sink->pages[sink->nr])
-			return ERR_PTR(-ENOMEM);
-		sink->nr++;
-	}
+	if (at == sink->nr && !vfio_mig_sink_grow(sink))
+		return ERR_PTR(-ENOMEM);
 	*len = PAGE_SIZE - used;
+	sink->reserved = *len;
 
-	return page_address(sink->pages[sink->nr - 1]) + used;
+	return page_address(sink->pages[at]) + used;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_sink_reserve);
 
@@ -129,9 +159,10 @@ EXPORT_SYMBOL_GPL(vfio_mig_sink_reserve);
  */
 void vfio_mig_sink_commit(struct vfio_mig_sink *sink, size_t len)
 {
-	size_t given = (sink->nr << PAGE_SHIFT) - sink->length;
-
-	sink->length += WARN_ON_ONCE(len > given) ? given : len;
+	if (WARN_ON_ONCE(len > sink->reserved))
+		len = sink->reserved;
+	sink->length += len;
+	sink->reserved -= len;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_sink_commit);
 
@@ -179,24 +210,26 @@ EXPORT_SYMBOL_GPL(vfio_mig_sink_bytes);
  */
 int vfio_mig_sink_add_page(struct vfio_mig_sink *sink, struct page *page)
 {
-	struct vfio_mig_session *session = sink->session;
+	unsigned int at = sink->length >> PAGE_SHIFT;
 	struct page *spare;
 
 	if (offset_in_page(sink->length) || WARN_ON_ONCE(PageSlab(page)))
 		return -EINVAL;
 	if (vfio_mig_sink_room(sink) < PAGE_SIZE)
 		return -ENOSPC;
-	/* Reserved, and then not used. */
-	if (sink->nr << PAGE_SHIFT > sink->length)
-		vfio_mig_save_recycle(session, sink->pages[--sink->nr]);
 	/* It takes the place of one in the window. */
-	spare = vfio_mig_sink_spare(session);
+	if (at < sink->nr)
+		spare = sink->pages[at];
+	else
+		spare = vfio_mig_sink_spare(sink->session);
 	if (spare)
 		put_page(spare);
 	get_page(page);
-	__set_bit(sink->nr, &sink->donated);
-	sink->pages[sink->nr++] = page;
+	__set_bit(at, &sink->donated);
+	sink->pages[at] = page;
+	sink->nr = max(sink->nr, at + 1);
 	sink->length += PAGE_SIZE;
+	sink->reserved = 0;
 
 	return 0;
 }
@@ -265,7 +298,7 @@ static int vfio_mig_queue_stream_header(struct vfio_mig_session *session)
 	return 0;
 }
 
-/* Leaves the sink with pages that the driver reserved and did not use. */
+/* Leaves the sink with pages that nothing is in, for the next section. */
 static void vfio_mig_append_payload(struct vfio_mig_save *save, bool initial)
 {
 	struct vfio_mig_sink *sink = &save->sink;
@@ -306,10 +339,8 @@ int vfio_mig_sink_queue(struct vfio_mig_session *session,
 	struct vfio_mig_sink *sink = &save->sink;
 	struct vfio_mig_section_header *header;
 
-	if (!sink->length) {
-		vfio_mig_sink_drop(session);
+	if (!sink->length)
 		return 0;
-	}
 	if (vfio_mig_queue_stream_header(session))
 		goto err_drop;
 	header = vfio_mig_header_space(session, &chunk, sizeof(*header));
@@ -333,7 +364,6 @@ int vfio_mig_sink_queue(struct vfio_mig_session *session,
 	vfio_mig_append(save, &chunk);
 	vfio_mig_append_payload(save, chunk.initial);
 	spin_unlock(&session->lock);
-	vfio_mig_sink_drop(session);
 
 	return 0;
 
