@@ -7,8 +7,8 @@
  * are next to each other wherever that costs nothing, and still pages of their own:
  * each is freed, taken by a driver, or kept by a pipe for itself.
  */
+#include <linux/bitops.h>
 #include <linux/gfp.h>
-#include <linux/log2.h>
 #include <linux/mm.h>
 
 #include "session.h"
@@ -46,7 +46,7 @@ unsigned int vfio_mig_alloc_pages(struct page **pages, unsigned int nr)
 	unsigned int order, done = 0;
 
 	while (done < nr) {
-		order = ilog2(nr - done);
+		order = fls(nr - done) - 1;
 		if (!order || !vfio_mig_alloc_block(pages + done, order)) {
 			order = 0;
 			pages[done] = alloc_page(VFIO_MIG_GFP);

@@ -26,15 +26,13 @@ void vfio_mig_sink_start(struct vfio_mig_session *session)
 	sink->reserved = 0;
 }
 
+/* The session is locked. There are some: only the worker takes them. */
 static struct page *vfio_mig_spare_pop(struct vfio_mig_save *save)
 {
-	struct page *page;
+	struct page *page = list_first_entry(&save->spare, struct page, lru);
 
-	page = list_first_entry_or_null(&save->spare, struct page, lru);
-	if (page) {
-		list_del(&page->lru);
-		save->nr_spare--;
-	}
+	list_del(&page->lru);
+	save->nr_spare--;
 
 	return page;
 }
@@ -101,7 +99,7 @@ static struct page *vfio_mig_sink_spare(struct vfio_mig_session *session)
 {
 	struct page *page;
 
-	/* Mostly there is none. Who misses one takes a new page. */
+	/* Mostly there is none. Who misses one takes new pages. */
 	if (!data_race(session->save.nr_spare))
 		return NULL;
 	spin_lock(&session->lock);

@@ -161,6 +161,12 @@ void vfm_failnth_spare(const char *function)
 	}
 }
 
+/* Who gets no block of pages takes a page, and that is not to be had either. */
+static unsigned int fail_times(const char *kind)
+{
+	return strcmp(kind, FAIL_PAGE) ? 1 : 2;
+}
+
 static void fail_arm(const char *kind, const char *module, unsigned int space)
 {
 	u64 start, end;
@@ -172,7 +178,7 @@ static void fail_arm(const char *kind, const char *module, unsigned int space)
 	fail_set(kind, "interval", 1);
 	/* As much as it says is let through. */
 	fail_set(kind, "space", space);
-	fail_set(kind, "times", 1);
+	fail_set(kind, "times", fail_times(kind));
 	fail_set(kind, "probability", 100);
 }
 
@@ -195,7 +201,7 @@ static bool fail_disarm(const char *kind)
 	fail_set(kind, "probability", 0);
 	fail_set(kind, "require-start", 0);
 	fail_set(kind, "require-end", UINT64_MAX);
-	return !fail_get(kind, "times");
+	return fail_get(kind, "times") < fail_times(kind);
 }
 
 void vfm_failpage_arm(const char *module, unsigned int skip)
