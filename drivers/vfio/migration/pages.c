@@ -13,9 +13,9 @@
 
 #include "session.h"
 
-/* One after the other will do: nothing is reclaimed or compacted for it. */
-#define VFIO_MIG_GFP_BLOCK	((GFP_KERNEL_ACCOUNT & ~__GFP_DIRECT_RECLAIM) | \
-				 __GFP_NORETRY | __GFP_NOWARN)
+/* Single pages will do: nothing is reclaimed or compacted for it, no reserve taken. */
+#define VFIO_MIG_GFP_BLOCK	((GFP_KERNEL_ACCOUNT & ~__GFP_RECLAIM) | \
+				 __GFP_NOMEMALLOC | __GFP_NORETRY | __GFP_NOWARN)
 
 /* Return: whether there was a block. */
 static bool vfio_mig_alloc_block(struct page **pages, unsigned int order)
@@ -35,26 +35,27 @@ static bool vfio_mig_alloc_block(struct page **pages, unsigned int order)
 /**
  * vfio_mig_alloc_pages - pages, next to each other if possible
  * @pages: filled from its beginning on
- * @nr: how many, at least 1 and at most VFIO_MIG_SECTION_PAGES
+ * @nr: how many are of use, at least 1 and at most VFIO_MIG_SECTION_PAGES
+ *
+ * Only the first is tried hard for: the caller may not need the others, and comes
+ * back if it does.
  *
  * Context: process context. They are charged as any that the task allocates.
- * Return: how many there are, each with a reference that is the caller's; fewer than
- * @nr, and perhaps 0, for lack of memory.
+ * Return: how many there are, each with a reference that is the caller's: at most
+ * @nr, 0 for lack of memory.
  */
 unsigned int vfio_mig_alloc_pages(struct page **pages, unsigned int nr)
 {
-	unsigned int order, done = 0;
+	unsigned int order, done;
 
-	while (done < nr) {
+	for (done = 0; done < nr; done += 1 << order) {
 		order = fls(nr - done) - 1;
-		if (!order || !vfio_mig_alloc_block(pages + done, order)) {
-			order = 0;
-			pages[done] = alloc_page(VFIO_MIG_GFP);
-		}
-		if (!pages[done])
+		if (!order || !vfio_mig_alloc_block(pages + done, order))
 			break;
-		done += 1 << order;
 	}
+	if (done)
+		return done;
+	*pages = alloc_page(VFIO_MIG_GFP);
 
-	return done;
+	return *pages ? 1 : 0;
 }

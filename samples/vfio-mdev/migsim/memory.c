@@ -32,8 +32,8 @@
 
 /* Pages in a block, as a power of two; none is worth much trouble. */
 #define MIGSIM_BLOCK_ORDER	4
-#define MIGSIM_BLOCK_GFP	((GFP_KERNEL_ACCOUNT & ~__GFP_DIRECT_RECLAIM) | \
-				 __GFP_NORETRY | __GFP_NOWARN)
+#define MIGSIM_BLOCK_GFP	((GFP_KERNEL_ACCOUNT & ~__GFP_RECLAIM) | \
+				 __GFP_NOMEMALLOC | __GFP_NORETRY | __GFP_NOWARN)
 
 /**
  * migsim_mix - a number that looks random, made from another one

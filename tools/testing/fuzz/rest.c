@@ -28,6 +28,14 @@ int vfio_mig_begin(struct vfio_mig *mig)
 	return 0;
 }
 
+/* There are no blocks here: a page at a time, as where memory is in pieces. */
+unsigned int vfio_mig_alloc_pages(struct page **pages, unsigned int nr)
+{
+	(void)nr;
+	*pages = alloc_page(VFIO_MIG_GFP);
+	return *pages ? 1 : 0;
+}
+
 void vfio_mig_set_busy(struct vfio_mig *mig)
 {
 	lockdep_assert_held(&mig->state_mutex);
