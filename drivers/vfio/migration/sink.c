@@ -26,31 +26,27 @@ void vfio_mig_sink_start(struct vfio_mig_session *session)
 	sink->reserved = 0;
 }
 
-/* The session is locked. There are some: only the worker takes them. */
-static struct page *vfio_mig_spare_pop(struct vfio_mig_save *save)
-{
-	struct page *page = list_first_entry(&save->spare, struct page, lru);
-
-	list_del(&page->lru);
-	save->nr_spare--;
-
-	return page;
-}
-
 /**
  * vfio_mig_sink_stock - have spare pages for the whole section
  * @session: saving session, locked, whose worker the caller is
  *
- * All at once, since the lock costs a good part of the copy of a page.
+ * All at once, since the lock costs a good part of the copy of a page. If there are
+ * not as many, there is none left, and room in the window for new ones: what becomes
+ * spare after that is for the next section.
  */
 void vfio_mig_sink_stock(struct vfio_mig_session *session)
 {
 	struct vfio_mig_save *save = &session->save;
 	struct vfio_mig_sink *sink = &save->sink;
+	struct page *page;
 
 	lockdep_assert_held(&session->lock);
-	while (sink->nr < sink->max >> PAGE_SHIFT && save->nr_spare)
-		sink->pages[sink->nr++] = vfio_mig_spare_pop(save);
+	while (sink->nr < sink->max >> PAGE_SHIFT && save->nr_spare) {
+		page = list_first_entry(&save->spare, struct page, lru);
+		list_del(&page->lru);
+		save->nr_spare--;
+		sink->pages[sink->nr++] = page;
+	}
 }
 
 /**
@@ -94,35 +90,15 @@ size_t vfio_mig_sink_room(const struct vfio_mig_sink *sink)
 }
 EXPORT_SYMBOL_GPL(vfio_mig_sink_room);
 
-/* What came back since the section began. */
-static struct page *vfio_mig_sink_spare(struct vfio_mig_session *session)
-{
-	struct page *page;
-
-	/* Mostly there is none. Who misses one takes new pages. */
-	if (!data_race(session->save.nr_spare))
-		return NULL;
-	spin_lock(&session->lock);
-	page = vfio_mig_spare_pop(&session->save);
-	spin_unlock(&session->lock);
-
-	return page;
-}
-
-/* Return: whether there is another page in the sink, for the section or after it. */
+/* Return: whether there are more pages in the sink, for the section or after it. */
 static bool vfio_mig_sink_grow(struct vfio_mig_sink *sink)
 {
-	struct page *spare = vfio_mig_sink_spare(sink->session);
-	unsigned int before = sink->nr;
+	unsigned int most = sink->max >> PAGE_SHIFT, got;
 
-	if (spare)
-		sink->pages[sink->nr++] = spare;
-	else
-		sink->nr += vfio_mig_alloc_pages(sink->pages + sink->nr,
-						 (sink->max >> PAGE_SHIFT) -
-						 sink->nr);
+	got = vfio_mig_alloc_pages(sink->pages + sink->nr, most - sink->nr);
+	sink->nr += got;
 
-	return sink->nr > before;
+	return got;
 }
 
 /**
@@ -209,7 +185,6 @@ EXPORT_SYMBOL_GPL(vfio_mig_sink_bytes);
 int vfio_mig_sink_add_page(struct vfio_mig_sink *sink, struct page *page)
 {
 	unsigned int at = sink->length >> PAGE_SHIFT;
-	struct page *spare;
 
 	if (offset_in_page(sink->length) || WARN_ON_ONCE(PageSlab(page)))
 		return -EINVAL;
@@ -217,11 +192,7 @@ int vfio_mig_sink_add_page(struct vfio_mig_sink *sink, struct page *page)
 		return -ENOSPC;
 	/* It takes the place of one in the window. */
 	if (at < sink->nr)
-		spare = sink->pages[at];
-	else
-		spare = vfio_mig_sink_spare(sink->session);
-	if (spare)
-		put_page(spare);
+		put_page(sink->pages[at]);
 	get_page(page);
 	__set_bit(at, &sink->donated);
 	sink->pages[at] = page;
