@@ -204,6 +204,7 @@ static int migt_save_donated(struct migt_fake *fake, struct vfio_mig_sink *sink)
 {
 	struct page **pages = fake->priv;
 	struct kunit *test = fake->test;
+	struct page *unused;
 	size_t given;
 	void *to;
 
@@ -211,8 +212,13 @@ static int migt_save_donated(struct migt_fake *fake, struct vfio_mig_sink *sink)
 	KUNIT_EXPECT_EQ(test, 0, vfio_mig_sink_add_page(sink, pages[0]));
 	KUNIT_EXPECT_EQ(test, 2, page_count(pages[0]));
 	/* Reserved and not used: the page goes where it would have been. */
-	KUNIT_EXPECT_NOT_NULL(test, vfio_mig_sink_reserve(sink, &given));
+	to = vfio_mig_sink_reserve(sink, &given);
+	KUNIT_EXPECT_NOT_NULL(test, to);
+	unused = virt_to_page(to);
+	get_page(unused);
 	KUNIT_EXPECT_EQ(test, 0, vfio_mig_sink_add_page(sink, pages[1]));
+	KUNIT_EXPECT_EQ(test, 1, page_count(unused));
+	put_page(unused);
 	to = vfio_mig_sink_reserve(sink, &given);
 	KUNIT_EXPECT_EQ(test, given, PAGE_SIZE);
 	migt_fill(to, 77, 2 * PAGE_SIZE, PAGE_SIZE);
