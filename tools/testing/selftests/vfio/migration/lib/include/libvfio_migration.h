@@ -21,6 +21,7 @@
 #include <libvfio/ring.h>
 #include <libvfio/rule.h>
 #include <libvfio/stream.h>
+#include <libvfio/sweep.h>
 #include <libvfio/target.h>
 #include <libvfio/thread.h>
 #include <libvfio/trial.h>
