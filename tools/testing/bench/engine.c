@@ -3,7 +3,8 @@
  * One io_uring that reads many data fds to their ends, one read of each at a time
  *
  * No fd is ever polled by hand: io_uring waits without a thread where the file can
- * poll.
+ * poll. No more reads are under way than the ring has entries: the next source's turn
+ * comes when one is at its end.
  */
 #include <liburing.h>
 
@@ -48,27 +49,42 @@ static bool engine_done(struct io_uring *ring, struct io_uring_cqe *cqe)
 	return false;
 }
 
+static unsigned int engine_begin(struct io_uring *ring,
+				 struct engine_source *sources, unsigned int nr)
+{
+	const unsigned int most = ring->sq.ring_entries;
+	unsigned int i, under_way = nr < most ? nr : most;
+
+	for (i = 0; i < nr; i++)
+		sources[i].bytes = 0;
+	for (i = 0; i < under_way; i++)
+		engine_read(ring, &sources[i]);
+	return under_way;
+}
+
 /* Calls @watch, if there is one, now and then. Return: system calls. */
 uint64_t engine_drain(struct io_uring *ring, struct engine_source *sources,
 		      unsigned int nr, void (*watch)(void *context),
 		      void *context)
 {
+	unsigned int next = engine_begin(ring, sources, nr), under_way = next;
 	struct io_uring_cqe *cqe;
-	unsigned int left = nr, head, n, i;
+	unsigned int head, n;
 	uint64_t calls = 0;
 
-	for (i = 0; i < nr; i++) {
-		sources[i].bytes = 0;
-		engine_read(ring, &sources[i]);
-	}
-	while (left) {
+	while (under_way) {
 		/* With many, it pays to wait for a few at once; all will come. */
-		io_uring_submit_and_wait(ring, (left + 7) / 8);
+		io_uring_submit_and_wait(ring, (under_way + 7) / 8);
 		calls++;
 		n = 0;
 		io_uring_for_each_cqe(ring, head, cqe) {
-			left -= engine_done(ring, cqe);
 			n++;
+			if (!engine_done(ring, cqe))
+				continue;
+			if (next < nr)
+				engine_read(ring, &sources[next++]);
+			else
+				under_way--;
 		}
 		io_uring_cq_advance(ring, n);
 		if (watch && calls % 16 == 1)

@@ -59,7 +59,8 @@ goals()
 sessions()
 {
 	holds "$1" '.uring_256 | .iowq == 0 and .iowq_control > 0 and
-		.held_bytes_max > 0 and .held_bytes_max <= .windows_bytes'
+		.held_bytes_max > 0 and .held_bytes_max <= .windows_bytes and
+		([.rows[].under_way] == [256, 64, 16]) and .ratio == .rows[0].ratio'
 }
 
 # cases FILE: the rows of those that have other ones
@@ -92,6 +93,7 @@ table()
 	[ "$(grep -c '^    donated pages ' "$out/table.txt")" -eq ${#donating[@]} ] &&
 	[ "$(grep -cE ' (met|short) ' "$out/table.txt")" -ge 5 ] &&
 	grep -q 'io-wq: 0 requests' "$out/table.txt" &&
+	grep -qE 'under way: 256 [0-9.]+, 64 [0-9.]+, 16 [0-9.]+' "$out/table.txt" &&
 	grep -qE '^ +64 +blocking ' "$out/table.txt" &&
 	grep -qE '^ +4096 +[0-9]' "$out/table.txt" &&
 	grep -q 'no measurement' "$out/table.txt"
@@ -117,6 +119,7 @@ can_fail()
 	spoiled 'del(.uring_256.goal)' goals &&
 	spoiled '.read_stream.met |= not' goals &&
 	spoiled '.uring_256.iowq_control = 0' sessions &&
+	spoiled 'del(.uring_256.rows[2])' sessions &&
 	spoiled 'del(.vs_qemu_mode.rows[3])' cases &&
 	spoiled '.about.quick = false' about &&
 	spoiled 'del(.overhead_bytes)' table
