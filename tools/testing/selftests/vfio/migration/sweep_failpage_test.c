@@ -66,22 +66,14 @@ FIXTURE_TEARDOWN(failpage)
 	vfm_destroy(self->to);
 }
 
-/* Bytes: on kernels that find bugs each one of these takes a second. */
-static unsigned int step(void)
-{
-	const unsigned int all = 8, some = vfm_rounds(all);
-
-	return some < all ? STEP * (all / some) : STEP;
-}
-
 static void arm(FAILPAGE *self, const VARIANT *variant, unsigned int skip)
 {
 	if (!skip)
 		self->left = ~0U;
 	if (variant->slab)
-		vfm_failslab_arm(variant->module, skip * step());
+		vfm_failslab_arm(variant->module, skip * vfm_stride() * STEP);
 	else
-		vfm_failpage_arm(variant->module, skip);
+		vfm_failpage_arm(variant->module, skip * vfm_stride());
 }
 
 /* An object that fails once more does not count. */

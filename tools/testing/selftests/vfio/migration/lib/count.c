@@ -4,6 +4,9 @@
 #include <libvfio/count.h>
 
 #define FEWEST	4
+/* VFM_FEWER of machines that take a second for what is done in milliseconds. */
+#define SLOW		10
+#define SLOW_STRIDE	3
 
 void vfm_count(const char *key, u64 n)
 {
@@ -34,4 +37,9 @@ unsigned int vfm_rounds(unsigned int standard)
 	if (fewer > 1 && standard > FEWEST)
 		standard = standard / fewer > FEWEST ? standard / fewer : FEWEST;
 	return standard;
+}
+
+unsigned int vfm_stride(void)
+{
+	return !number("VFM_ROUNDS") && number("VFM_FEWER") >= SLOW ? SLOW_STRIDE : 1;
 }
