@@ -62,15 +62,19 @@ load()
 	insmod "$file"
 }
 
-modules()
+kernel_modules()
 {
-	local file
-
 	load vfio || return
 	if ! [ -e /dev/iommu ]; then
 		load vfio_iommu_type1 || return
 	fi
-	load mdev || return
+	load mdev
+}
+
+our_modules()
+{
+	local file
+
 	[ -n "$VM_MODULES" ] || return 0
 	for file in "$VM_MODULES"/*.ko; do
 		[ -e "$file" ] || continue
@@ -78,36 +82,46 @@ modules()
 	done
 }
 
+# looks_for_leaks: is kmemleak there, and not switched off?
+KMEMLEAK=/sys/kernel/debug/kmemleak
+looks_for_leaks() { [ -w $KMEMLEAK ] && ! grep -qw kmemleak=off /proc/cmdline; }
+
+# What has leaked up to here is the kernel's own.
+forget_leaks()
+{
+	looks_for_leaks || return 0
+	echo scan > $KMEMLEAK && echo clear > $KMEMLEAK
+}
+
+# Twice: what was in nobody's hands for a moment is no leak.
+find_leaks()
+{
+	looks_for_leaks || return 0
+	sleep 1
+	echo scan > $KMEMLEAK || return
+	sleep 5
+	echo scan > $KMEMLEAK || return
+	cat $KMEMLEAK
+}
+
 # All of it is read before any of it runs: the shell would go back to the file, which
 # is the host's, after each command.
 main()
 {
-	local leaks=/sys/kernel/debug/kmemleak rc
+	local rc
 
 	mounts
 	: > "$JOB/began"
 	exec > "$JOB/stdout" 2>&1 < /dev/null
-	if ! modules; then
+	if ! kernel_modules || ! forget_leaks || ! our_modules; then
 		echo "guest: loading the modules failed"
 		finish 125
 	fi
 
 	cd "$VM_CWD" || finish 125
-	# What has leaked up to here is not the command's.
-	if [ -w $leaks ]; then
-		echo scan > $leaks
-		echo clear > $leaks
-	fi
 	bash -c "$(cat "$JOB/command")"
 	rc=$?
-
-	if [ -w $leaks ]; then
-		sleep 1
-		echo scan > $leaks || finish 125
-		sleep 5
-		echo scan > $leaks || finish 125
-		cat $leaks
-	fi
+	find_leaks || finish 125
 	finish $rc
 }
 
