@@ -70,8 +70,6 @@ step kernel tools/testing/vm/x86-build.sh "$kernel"
 DEBUG=$(tools/testing/vm/x86-build.sh "$kernel") || exit 1
 # Detectors of hangs must not take an emulated machine that is slow for one.
 export VM_KERNEL=$DEBUG/image VM_APPEND='sysctl.kernel.watchdog_thresh=60'
-# KASAN sees what the allocator itself would, and for less.
-[ "$flavour" != kasan ] || VM_APPEND+=' slab_debug=-'
 # Every so many accesses of our modules one is watched.
 [ "$flavour" != kcsan ] || VM_APPEND+=' kcsan.skip_watch=1000'
 build_with_kunit "$DEBUG" KCOV_INSTRUMENT=y

@@ -93,14 +93,13 @@ forget_leaks()
 	echo scan > $KMEMLEAK && echo clear > $KMEMLEAK
 }
 
-# Twice: what was in nobody's hands for a moment is no leak.
+# An object is none before it is five seconds old, and its content was the same in two
+# scans.
 find_leaks()
 {
 	looks_for_leaks || return 0
-	sleep 1
-	echo scan > $KMEMLEAK || return
-	sleep 5
-	echo scan > $KMEMLEAK || return
+	sleep 6
+	echo scan > $KMEMLEAK && echo scan > $KMEMLEAK || return
 	cat $KMEMLEAK
 }
 
