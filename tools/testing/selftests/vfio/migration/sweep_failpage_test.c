@@ -18,6 +18,7 @@ FIXTURE(failpage) {
 	struct vfm_buf good, got;
 	unsigned int left;		/* of what was last skipped, see disarm() */
 	unsigned int points;
+	unsigned int first;		/* of those tried, less than the stride */
 };
 
 FIXTURE_VARIANT(failpage) {
@@ -48,8 +49,11 @@ static struct vfm_device *device(const char *type, u64 seed)
 
 FIXTURE_SETUP(failpage)
 {
+	struct vfm_rng rng = vfm_rng(0);
+
 	VFM_REQUIRE_TYPE(variant->type);
 	VFM_REQUIRE_FAILNTH();
+	self->first = vfm_random_below(&rng, vfm_stride());
 	self->from = device(variant->type, 1);
 	self->to = device(variant->type, 2);
 	vfm_bar_write(self->from, MIGSIM_BAR_MEM, 8192, "state", 5);
@@ -68,12 +72,14 @@ FIXTURE_TEARDOWN(failpage)
 
 static void arm(FAILPAGE *self, const VARIANT *variant, unsigned int skip)
 {
+	const unsigned int point = self->first + skip * vfm_stride();
+
 	if (!skip)
 		self->left = ~0U;
 	if (variant->slab)
-		vfm_failslab_arm(variant->module, skip * vfm_stride() * STEP);
+		vfm_failslab_arm(variant->module, point * STEP);
 	else
-		vfm_failpage_arm(variant->module, skip * vfm_stride());
+		vfm_failpage_arm(variant->module, point);
 }
 
 /* An object that fails once more does not count. */
