@@ -61,7 +61,7 @@ sessions()
 	"\(.iowq_control) of \(.control_sessions) without FMODE_NOWAIT, to see it count\n" +
 	"  memory: at most \(.held_bytes_max | mib) MiB held, windows are " +
 	"\(.windows_bytes | mib) MiB, the state \(.state_bytes | mib) MiB\n" +
-	"  ratio with reads under way: \([.rows[] |
+	"  ratio with reads under way: \([.rows // [] | .[] |
 	"\(.under_way) \(.ratio | n)"] | join(", "))\(
 	if .short_of then "\n  short of: \(.short_of)" else "" end)"' "$json"
 }
