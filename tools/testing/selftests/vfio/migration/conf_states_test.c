@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Any device: its states against lib/graph.c, for what it claims to be. */
-#include <fcntl.h>
 
 #include <libvfio_migration.h>
 
@@ -46,15 +45,6 @@ static bool enter(struct vfm_device *dev, const struct vfm_buf *stream, u32 stat
 	return true;
 }
 
-static unsigned int nr_fds(void)
-{
-	unsigned int fd, n = 0;
-
-	for (fd = 0; fd < 256; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
-
 static void check_pair(struct vfm_device *dev, const struct vfm_buf *stream,
 		       u32 from, u32 to)
 {
@@ -66,7 +56,7 @@ static void check_pair(struct vfm_device *dev, const struct vfm_buf *stream,
 
 	if (!enter(dev, path.arcs ? stream : NULL, from, &old))
 		return;
-	before = nr_fds();
+	before = vfm_nr_fds();
 	ret = __vfm_set_state(dev, to, &fd);
 	if (from == to && from != VFM_ERROR) {
 		VFIO_ASSERT_EQ(ret, 0, VFM_RULE(RULE_SAME) ": %s", a);
@@ -81,7 +71,7 @@ static void check_pair(struct vfm_device *dev, const struct vfm_buf *stream,
 	}
 	VFIO_ASSERT_EQ(fd >= 0, opens, VFM_RULE(RULE_FD) ": %s to %s, fd %d", a, b,
 		       fd);
-	VFIO_ASSERT_EQ(nr_fds(), before + opens, VFM_RULE(RULE_FD) ": %s to %s", a,
+	VFIO_ASSERT_EQ(vfm_nr_fds(), before + opens, VFM_RULE(RULE_FD) ": %s to %s", a,
 		       b);
 	VFIO_ASSERT_EQ(vfm_get_state(dev), to, VFM_RULE(RULE_SYNC) ": %s to %s", a,
 		       b);

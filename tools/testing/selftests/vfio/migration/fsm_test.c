@@ -4,7 +4,6 @@
  * paths, capability sets), A4 (blocked transitions), A7 (GET, SET to the current
  * state), A8 (the matrix of every capability set), A9 (flags).
  */
-#include <fcntl.h>
 #include <sys/ioctl.h>
 
 #include <libvfio_migration.h>
@@ -86,15 +85,6 @@ static int fresh(struct vfm_device *dev, const struct vfm_buf *stream,
 	return fd;
 }
 
-static unsigned int nr_fds(void)
-{
-	unsigned int fd, n = 0;
-
-	for (fd = 0; fd < 256; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
-
 TEST_F(fsm, flags)
 {
 	struct vfio_device_feature_migration mig = { 0 };
@@ -146,7 +136,7 @@ static void check_pair(struct vfm_device *dev, const struct vfm_buf *stream,
 {
 	struct vfm_path path = vfm_find_path(dev->flags, from, to);
 	int old = fresh(dev, stream, from), fd = -2, ret;
-	unsigned int before = nr_fds();
+	unsigned int before = vfm_nr_fds();
 	bool opens;
 
 	ret = __vfm_set_state(dev, to, &fd);
@@ -168,7 +158,7 @@ static void check_pair(struct vfm_device *dev, const struct vfm_buf *stream,
 	vfm_assert_state(dev, to);
 
 	/* One fd is made where there should be one, and nowhere else. */
-	VFIO_ASSERT_EQ(nr_fds(), before + (fd >= 0));
+	VFIO_ASSERT_EQ(vfm_nr_fds(), before + (fd >= 0));
 	if (fd >= 0)
 		close(fd);
 	if (old >= 0)

@@ -38,10 +38,6 @@ FIXTURE_SETUP(failnth)
 
 FIXTURE_TEARDOWN(failnth)
 {
-	vfm_count("fail_nth_points", self->sweep.points);
-	if (!self->sweep.dev)
-		return;
-	EXPECT_LT(0, self->sweep.points);
 	vfm_sweep_exit(&self->sweep);
 }
 

@@ -177,6 +177,15 @@ short vfm_poll(int fd, short events, int timeout_ms)
 	return ret ? pfd.revents : 0;
 }
 
+unsigned int vfm_nr_fds(void)
+{
+	unsigned int fd, n = 0;
+
+	for (fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
 void vfm_nonblock(int fd, bool on)
 {
 	int flags = fcntl(fd, F_GETFL);

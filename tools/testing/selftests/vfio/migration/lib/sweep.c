@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <libvfio/assert.h>
+#include <libvfio/count.h>
 #include <libvfio/failnth.h>
 #include <libvfio/migration.h>
 #include <libvfio/migsim.h>
@@ -42,6 +43,9 @@ void vfm_sweep_init(struct vfm_sweep *s, const char *type)
 
 void vfm_sweep_exit(struct vfm_sweep *s)
 {
+	vfm_count("fail_nth_points", s->points);
+	if (!s->dev)
+		return;
 	vfm_buf_free(&s->good);
 	vfm_buf_free(&s->got);
 	close(s->pipe[0]);
@@ -49,21 +53,12 @@ void vfm_sweep_exit(struct vfm_sweep *s)
 	close(s->event);
 	vfm_destroy(s->dev);
 	vfm_destroy(s->other);
+	VFIO_ASSERT_GT(s->points, 0, "nothing has failed");
 }
 
 bool vfm_short_of_memory(int err)
 {
 	return err == -ENOMEM || err == -EFAULT;
-}
-
-static unsigned int nr_fds(void)
-{
-	unsigned int n = 0;
-	int fd;
-
-	for (fd = 0; fd < 256; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
 }
 
 void vfm_sweep(struct vfm_sweep *s, const char *name,
@@ -78,7 +73,7 @@ void vfm_sweep(struct vfm_sweep *s, const char *name,
 	for (nth = 1;; nth++) {
 		VFIO_ASSERT_LT(nth, SWEEP_LIMIT, "%s does not end", name);
 		prepare(s);
-		fds = nr_fds();
+		fds = vfm_nr_fds();
 		vfm_failnth_arm(nth);
 		ret = run(s);
 		failed = vfm_failnth_disarm();
@@ -86,7 +81,7 @@ void vfm_sweep(struct vfm_sweep *s, const char *name,
 				 "%s, %u: %s", name, nth, strerror(-ret));
 		if (check)
 			check(s, ret);
-		VFIO_ASSERT_EQ(nr_fds(), fds, "%s, %u", name, nth);
+		VFIO_ASSERT_EQ(vfm_nr_fds(), fds, "%s, %u", name, nth);
 		if (!failed)
 			break;
 		s->points++;

@@ -199,6 +199,9 @@ static inline bool vfm_has_session(u32 state)
 	return vfm_in_saving_group(state) || state == VFM_RESUMING;
 }
 
+/* Of the first 256, those that this process has open. */
+unsigned int vfm_nr_fds(void);
+
 /* I/O on a data fd, with -errno instead of errno. */
 ssize_t vfm_read(int fd, void *buf, size_t len);
 ssize_t vfm_read_nowait(int fd, void *buf, size_t len);

@@ -22,6 +22,7 @@ struct vfm_sweep {
 
 /* This process' own memory is locked: its faults are not what is looked for. */
 void vfm_sweep_init(struct vfm_sweep *s, const char *type);
+/* Counts the points, of which there have to be some; after init or a skipped one. */
 void vfm_sweep_exit(struct vfm_sweep *s);
 
 /* What an allocation or a copy that failed makes of a call. */
