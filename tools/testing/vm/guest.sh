@@ -82,12 +82,14 @@ our_modules()
 	done
 }
 
-# find_leaks: twice, as an object's content has to be the same in two scans. What is
-# found is in the kernel's log, and ends in failure.
+# find_leaks AGE: of objects that are so many seconds old. Twice, as an object's content
+# has to be the same in two scans. What is found is in the kernel's log, and ends in
+# failure.
 KMEMLEAK=/sys/kernel/debug/kmemleak
 find_leaks()
 {
 	[ -w $KMEMLEAK ] && [ -z "$VM_NO_LEAKS" ] || return 0
+	sleep "$1"
 	echo scan > $KMEMLEAK && echo scan > $KMEMLEAK || return
 	cat $KMEMLEAK
 }
@@ -102,7 +104,7 @@ main()
 	: > "$JOB/began"
 	exec > "$JOB/stdout" 2>&1 < /dev/null
 	# What is lost up to there is the kernel's own.
-	if ! kernel_modules || ! find_leaks || ! our_modules; then
+	if ! kernel_modules || ! find_leaks 0 || ! our_modules; then
 		echo "guest: loading the modules, or the search for leaks, failed"
 		finish 125
 	fi
@@ -110,9 +112,8 @@ main()
 	cd "$VM_CWD" || finish 125
 	bash -c "$(cat "$JOB/command")"
 	rc=$?
-	# No object is a leak before it is five seconds old.
-	[ ! -w $KMEMLEAK ] || sleep 6
-	find_leaks || finish 125
+	# No object is taken for a leak before it is five.
+	find_leaks 6 || finish 125
 	finish $rc
 }
 
