@@ -21,6 +21,7 @@ enum {
 	KEY_THRESHOLD,
 	KEY_MAX_ROUNDS,
 	KEY_CHUNK,
+	KEY_ENGINE,
 	KEY_JSON,
 	KEY_PROBE,
 };
@@ -95,6 +96,8 @@ static const struct argp_option options[] = {
 	  "or after so many rounds of pre-copy (10)", 0 },
 	{ "chunk", KEY_CHUNK, "BYTES", 0,
 	  "Size of one read, two buffers a device (1M)", 0 },
+	{ "engine", KEY_ENGINE, "io_uring|poll", 0,
+	  "How data are moved; by default io_uring, or poll where that cannot be had", 0 },
 	{ 0, 0, 0, 0, "list:", 2 },
 	{ "probe", KEY_PROBE, 0, 0,
 	  "Open the devices that nothing else holds, for state and capabilities; this starts them for a moment", 0 },
@@ -139,6 +142,18 @@ static void skip_arg(struct argp_state *state, struct options *opt,
 		opt->skip_p2p_up = true;
 	else
 		argp_error(state, "--skip-p2p: '%s' is neither down nor up", text);
+}
+
+static void engine_arg(struct argp_state *state, struct options *opt,
+		       const char *text)
+{
+	if (!strcmp(text, "io_uring"))
+		opt->engine = ENGINE_RING;
+	else if (!strcmp(text, "poll"))
+		opt->engine = ENGINE_POLL;
+	else
+		argp_error(state, "--engine: '%s' is neither io_uring nor poll",
+			   text);
 }
 
 static void add_pair(struct argp_state *state, struct command_line *cl,
@@ -222,6 +237,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_CHUNK:
 		opt->chunk = size_arg(state, "chunk", arg, MIN_CHUNK, MAX_CHUNK);
+		return 0;
+	case KEY_ENGINE:
+		engine_arg(state, opt, arg);
 		return 0;
 	case KEY_JSON:
 		opt->json = arg;

@@ -4,7 +4,8 @@
  *
  * A pair is one source and its destination, a stream is the way of one pair's
  * bytes between their two data fds. One thread, the main one, drives all
- * streams through one io_uring (ring.c). VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE
+ * streams (engine.c) through one io_uring (ring.c) or with non-blocking calls
+ * (poll.c). VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE
  * is a blocking ioctl, so every device has a worker thread that makes it
  * (work.c); the main thread never calls into a device that may be in an arc.
  *
@@ -24,7 +25,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include <liburing.h>
 #include <linux/vfio.h>
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
@@ -169,12 +169,32 @@ struct pair {
 	uint64_t phase_ns[PHASE_NR];
 };
 
+/* engine.c: who makes the reads and writes of the streams */
+struct engine_ops {
+	int (*open)(struct migration *m);
+	void (*close)(struct migration *m);
+	/*
+	 * Begin a request of pair @i. Each ends in engine_read_done() or
+	 * engine_write_done(), out of wait(). False: not now.
+	 */
+	bool (*read)(struct migration *m, unsigned int i);
+	bool (*write)(struct migration *m, unsigned int i);
+	/* For the end of a request or job, a signal in @mask, or a tick. */
+	void (*wait)(struct migration *m, const sigset_t *mask);
+	/* All requests are to end soon. */
+	void (*cancel)(struct migration *m);
+};
+
+#define ENGINE_TICK_NS	(20 * NSEC_PER_MSEC)
+
+extern const struct engine_ops engine_ring;
+extern const struct engine_ops engine_poll;
+
+enum engine_choice { ENGINE_ANY, ENGINE_RING, ENGINE_POLL };
+
 struct engine {
-	struct io_uring ring;
-	bool open;
-	bool wake_armed;
-	uint64_t wake_count;
-	unsigned int inflight;
+	const struct engine_ops *ops;	/* NULL when closed */
+	void *priv;
 };
 
 struct options {
@@ -186,6 +206,7 @@ struct options {
 	bool quiet;
 	bool progress;
 	bool probe;
+	enum engine_choice engine;
 	uint64_t threshold;
 	uint64_t chunk;
 	unsigned int max_rounds;
@@ -273,6 +294,16 @@ int signals_caught(void);
 const sigset_t *signals_open(void);
 
 /* stream.c */
+static inline struct buffer *stream_head(struct stream *s)
+{
+	return &s->buf[s->head % STREAM_BUFFERS];
+}
+
+static inline struct buffer *stream_tail(struct stream *s)
+{
+	return &s->buf[s->tail % STREAM_BUFFERS];
+}
+
 int stream_init(struct stream *s, size_t chunk);
 void stream_free(struct stream *s);
 void stream_begin(struct stream *s);
@@ -287,7 +318,9 @@ bool stream_drained(const struct stream *s);
 int read_failed(struct pair *p, int err, struct failure *fail);
 int write_failed(struct pair *p, int err, struct failure *fail);
 
-/* ring.c */
+/* engine.c */
+void engine_read_done(struct migration *m, unsigned int i, int res);
+void engine_write_done(struct migration *m, unsigned int i, int res);
 int engine_open(struct migration *m);
 void engine_close(struct migration *m);
 int engine_run(struct migration *m, bool (*done)(struct migration *m),

@@ -9,37 +9,10 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 
 # --- what it moves ------------------------------------------------------------
 
-# The source is quiet, so its hash before is the hash to find afterwards.
-moves()
-{
-	local before other
-
-	pair "$1" state_size=2097152 || return
-	before=$(hash_of "$SRC") other=$(hash_of "$DST")
-	check differ [ "$before" != "$other" ] || return
-	migrate local "$SRC=$DST" --json "$TMP/json"
-	check status equal "$RC" 0 &&
-	check silent [ ! -s "$TMP/err" ] &&
-	check moved equal "$(hash_of "$DST")" "$before" &&
-	check cleared [ "$(hash_of "$SRC")" = "$before" ] &&
-	check report json_has '"ok":true' &&
-	check bytes [ "$(json_number stopcopy_bytes)" -gt 0 ]
-}
-
 moves_full() { moves migsim-full; }
 moves_snapshot() { moves migsim-snapshot; }
 moves_precopy() { moves migsim-precopy; }
 moves_basic() { moves migsim-basic; }
-
-# The source changes all the time: what it had when it stopped is kept.
-moves_busy_type()
-{
-	pair "$1" state_size=1048576 dirty_rate=4194304 || return
-	migrate local --keep-source "$SRC=$DST" "${@:2}" --json "$TMP/json"
-	check status equal "$RC" 0 &&
-	check moved equal "$(hash_of "$DST")" "$(hash_of "$SRC")" &&
-	remove_all
-}
 
 moves_busy()
 {
@@ -54,24 +27,6 @@ serial_busy()
 	moves_busy_type migsim-snapshot --serial &&
 	moves_busy_type migsim-precopy --serial &&
 	moves_busy_type migsim-basic --serial
-}
-
-# eight ARG...: four types, two pairs each, in one go
-eight()
-{
-	local type i args=() srcs=() dsts=()
-
-	for type in full snapshot precopy basic full snapshot precopy basic; do
-		pair "migsim-$type" state_size=262144 dirty_rate=1048576 || return
-		args+=("$SRC=$DST") srcs+=("$SRC") dsts+=("$DST")
-	done
-	migrate local --keep-source "$@" "${args[@]}" --json "$TMP/json"
-	check status equal "$RC" 0 || return
-	for i in "${!srcs[@]}"; do
-		check "pair $i" equal "$(hash_of "${dsts[i]}")" \
-			"$(hash_of "${srcs[i]}")" || return
-	done
-	check devices equal "$(grep -c '"source":' "$TMP/json")" 8
 }
 
 eight_parallel() { eight; }
@@ -108,20 +63,7 @@ small_window()
 # Without poll or without non-blocking reads io_uring has threads do it.
 fallbacks()
 {
-	local p n before
-
-	for p in 0 1; do
-		for n in 0 1; do
-			pair migsim-full state_size=1048576 "poll=$p" "nowait=$n" \
-				save_latency_us=20000 || return
-			before=$(hash_of "$SRC")
-			migrate local "$SRC=$DST"
-			check "status poll=$p nowait=$n" equal "$RC" 0 &&
-			check moved equal "$(hash_of "$DST")" "$before" ||
-				return
-			remove_all
-		done
-	done
+	kinds_of_fd --engine io_uring
 }
 
 by_cdev()

@@ -160,6 +160,72 @@ json_number()
 	[[ $(< "$TMP/json") =~ \"$1\":\ ?([0-9.]+) ]] && echo "${BASH_REMATCH[1]}"
 }
 
+# moves TYPE [ARG...]: the source is quiet, so its hash before is the hash to find
+# afterwards.
+moves()
+{
+	local before other
+
+	pair "$1" state_size=2097152 || return
+	before=$(hash_of "$SRC") other=$(hash_of "$DST")
+	check differ [ "$before" != "$other" ] || return
+	migrate local "$SRC=$DST" "${@:2}" --json "$TMP/json"
+	check status equal "$RC" 0 &&
+	check silent [ ! -s "$TMP/err" ] &&
+	check moved equal "$(hash_of "$DST")" "$before" &&
+	check cleared [ "$(hash_of "$SRC")" = "$before" ] &&
+	check report json_has '"ok":true' &&
+	check bytes [ "$(json_number stopcopy_bytes)" -gt 0 ]
+}
+
+# The source changes all the time: what it had when it stopped is kept.
+moves_busy_type()
+{
+	pair "$1" state_size=1048576 dirty_rate=4194304 || return
+	migrate local --keep-source "$SRC=$DST" "${@:2}" --json "$TMP/json"
+	check status equal "$RC" 0 &&
+	check moved equal "$(hash_of "$DST")" "$(hash_of "$SRC")" &&
+	remove_all
+}
+
+# eight ARG...: four types, two pairs each, in one go
+eight()
+{
+	local type i args=() srcs=() dsts=()
+
+	for type in full snapshot precopy basic full snapshot precopy basic; do
+		pair "migsim-$type" state_size=262144 dirty_rate=1048576 || return
+		args+=("$SRC=$DST") srcs+=("$SRC") dsts+=("$DST")
+	done
+	migrate local --keep-source "$@" "${args[@]}" --json "$TMP/json"
+	check status equal "$RC" 0 || return
+	for i in "${!srcs[@]}"; do
+		check "pair $i" equal "$(hash_of "${dsts[i]}")" \
+			"$(hash_of "${srcs[i]}")" || return
+	done
+	check devices equal "$(grep -c '"source":' "$TMP/json")" 8
+}
+
+# kinds_of_fd [ARG...]: data fds that can poll, or be read without blocking, or both,
+# or neither
+kinds_of_fd()
+{
+	local p n before
+
+	for p in 0 1; do
+		for n in 0 1; do
+			pair migsim-full state_size=1048576 "poll=$p" "nowait=$n" \
+				save_latency_us=20000 || return
+			before=$(hash_of "$SRC")
+			migrate local "$@" "$SRC=$DST"
+			check "status poll=$p nowait=$n" equal "$RC" 0 &&
+			check moved equal "$(hash_of "$DST")" "$before" ||
+				return
+			remove_all
+		done
+	done
+}
+
 why_not()
 {
 	[ -x "$MIGRATE" ] && [ -x "$HOLD" ] || echo "no $MIGRATE and vfio-hold"
