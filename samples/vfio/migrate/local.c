@@ -289,8 +289,6 @@ static int open_all(struct migration *m)
 	uint64_t start = now_ns();
 	unsigned int i;
 
-	if (raise_nofile(&m->fail, 2ul * m->nr * FDS_PER_DEVICE + FDS_SPARE))
-		return -m->fail.err;
 	for (i = 0; i < 2 * m->nr; i++) {
 		if (device_open(nth(m, i), &m->fail) ||
 		    device_query(nth(m, i), &m->fail))
@@ -300,19 +298,28 @@ static int open_all(struct migration *m)
 	return 0;
 }
 
-static int prepare(struct migration *m)
+static int init_streams(struct migration *m)
 {
 	unsigned int i;
+	int ret;
 
-	if (open_all(m) || check_pairs(m))
-		return -m->fail.err;
 	for (i = 0; i < m->nr; i++) {
-		if (stream_init(&m->pairs[i].stream, m->opt->chunk))
-			return fail_at(&m->fail, "all devices", ENOMEM, "start",
-				       "no memory for the buffers (--chunk %llu)",
+		ret = stream_init(&m->pairs[i].stream, m->opt->chunk);
+		if (ret)
+			return fail_at(&m->fail, "all devices", -ret, "start",
+				       "no memory for the buffers of %u pairs: %s (use a smaller --chunk than %llu, or move fewer at a time)",
+				       m->nr, strerror(-ret),
 				       (unsigned long long)m->opt->chunk);
 	}
-	if (pool_start(&m->pool, 2 * m->nr, &m->fail) || engine_open(m))
+	return 0;
+}
+
+/* All that can be short is had before a device is opened, which may start it. */
+static int prepare(struct migration *m)
+{
+	if (raise_nofile(&m->fail, 2ul * m->nr * FDS_PER_DEVICE + FDS_SPARE) ||
+	    init_streams(m) || pool_start(&m->pool, 2 * m->nr, &m->fail) ||
+	    engine_open(m) || open_all(m) || check_pairs(m))
 		return -m->fail.err;
 	return 0;
 }
@@ -326,7 +333,7 @@ static void release(struct migration *m)
 	for (i = 0; i < m->nr; i++) {
 		device_close(&m->pairs[i].src);
 		device_close(&m->pairs[i].dst);
-		stream_free(&m->pairs[i].stream);
+		stream_free(&m->pairs[i].stream, m->opt->chunk);
 	}
 	open_cleanup();
 	free(m->jobs);

@@ -305,7 +305,7 @@ static inline struct buffer *stream_tail(struct stream *s)
 }
 
 int stream_init(struct stream *s, size_t chunk);
-void stream_free(struct stream *s);
+void stream_free(struct stream *s, size_t chunk);
 void stream_begin(struct stream *s);
 void stream_stop_copy(struct stream *s);
 void stream_got(struct migration *m, struct stream *s, size_t bytes);

@@ -9,11 +9,15 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "migrate.h"
 
+/*
+ * The pages are there at once: if memory is short, or an OOM kill comes, then
+ * before any device has been touched.
+ */
 int stream_init(struct stream *s, size_t chunk)
 {
 	unsigned int i;
@@ -21,19 +25,25 @@ int stream_init(struct stream *s, size_t chunk)
 	s->from = -1;
 	s->to = -1;
 	for (i = 0; i < STREAM_BUFFERS; i++) {
-		s->buf[i].mem = malloc(chunk);
-		if (!s->buf[i].mem)
-			return -ENOMEM;
+		void *mem = mmap(NULL, chunk, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+				 -1, 0);
+
+		if (mem == MAP_FAILED)
+			return -errno;
+		s->buf[i].mem = mem;
 	}
 	return 0;
 }
 
-void stream_free(struct stream *s)
+void stream_free(struct stream *s, size_t chunk)
 {
 	unsigned int i;
 
-	for (i = 0; i < STREAM_BUFFERS; i++)
-		free(s->buf[i].mem);
+	for (i = 0; i < STREAM_BUFFERS; i++) {
+		if (s->buf[i].mem)
+			munmap(s->buf[i].mem, chunk);
+	}
 }
 
 /* The first round is never skipped: it carries what is worth sending early. */

@@ -102,6 +102,39 @@ many_fds()
 	check "hard limit" equal "$RC" 1 && check reason says "ulimit -Hn"
 }
 
+# --- memory ---------------------------------------------------------------------
+
+# The buffers are in memory before a device is asked for anything.
+memory_first()
+{
+	local pid chunk=16777216 rss=0 i
+
+	pair migsim-full state_size=65536 || return
+	fault "$SRC" "arc_stall RUNNING->PRE_COPY 1 1 0" || return
+	"$MIGRATE" local --chunk $chunk "$SRC=$DST" > "$TMP/out" 2> "$TMP/err" &
+	pid=$!
+	for i in $(seq 100); do
+		fired "$SRC" && break
+		sleep 0.1
+	done
+	rss=$(awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$pid/status")
+	kill "$pid"
+	wait "$pid"
+	RC=$?
+	check status equal "$RC" 1 &&
+	check "two buffers" [ "$rss" -ge $((2 * chunk)) ]
+}
+
+no_memory()
+{
+	pair migsim-full state_size=65536 || return
+	(ulimit -v 65536 && "$MIGRATE" local --chunk 64M "$SRC=$DST" \
+		> "$TMP/out" 2> "$TMP/err")
+	RC=$?
+	check status equal "$RC" 1 && check line one_line &&
+	check reason says "--chunk" && check honest says "no device was changed"
+}
+
 # --- where the devices end up -------------------------------------------------
 
 ends_stopped()
@@ -160,4 +193,5 @@ source_is_kept()
 run_tests moves_full moves_snapshot moves_precopy moves_basic moves_busy \
 	serial_busy eight_parallel eight_serial tiny_chunks no_state \
 	small_window fallbacks by_cdev rounds_are_limited many_fds \
-	ends_stopped ends_running source_is_reset source_is_kept -- "$@"
+	memory_first no_memory ends_stopped ends_running source_is_reset \
+	source_is_kept -- "$@"
