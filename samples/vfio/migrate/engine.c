@@ -150,6 +150,7 @@ int engine_run(struct migration *m, bool (*done)(struct migration *m),
 		}
 		m->engine.ops->wait(m, interruptible ? signals_open() : NULL);
 		reap_jobs(m);
+		report_first_failure(m);
 		tick(m);
 	}
 	reap_jobs(m);
@@ -158,6 +159,7 @@ int engine_run(struct migration *m, bool (*done)(struct migration *m),
 	if (interruptible && signals_caught() && !m->fail.set)
 		fail_at(&m->fail, "all devices", EINTR, phase_name(m->phase),
 			"stopped by SIG%s", sigabbrev_np(signals_caught()));
+	report_first_failure(m);
 	return interruptible && m->fail.set ? -m->fail.err : 0;
 }
 

@@ -213,7 +213,7 @@ static int migrate(struct migration *m)
 	return 0;
 }
 
-/* A failure after the confirmation: the first one is told. */
+/* A failure after the confirmation. Each has been told. */
 static void note_failed(struct migration *m, const char *outcome)
 {
 	unsigned int i;
@@ -222,6 +222,7 @@ static void note_failed(struct migration *m, const char *outcome)
 		if (!m->jobs[i].fail.set || m->fail.set)
 			continue;
 		m->fail = m->jobs[i].fail;
+		m->fail_told = true;
 		snprintf(m->outcome, sizeof(m->outcome), "%s", outcome);
 	}
 }
@@ -342,8 +343,10 @@ static void release(struct migration *m)
 
 static void run(struct migration *m)
 {
-	if (prepare(m))
+	if (prepare(m)) {
+		report_first_failure(m);
 		return;
+	}
 	if (migrate(m))
 		rollback(m);
 	else
@@ -374,12 +377,13 @@ int local_run(const struct options *opt, char **specs, unsigned int nr)
 	/* names first: a report's own fd must not be taken for some fd:N */
 	resolve_all(&m);
 	report_open(&m);
+	report_first_failure(&m);
 	if (!m.fail.set)
 		run(&m);
 	m.end_ns = now_ns();
 	status = exit_status(&m);
 	if (m.fail.set)
-		report_failure(&m);
+		report_outcome(&m);
 	if (m.committed && !opt->quiet)
 		report_table(&m);
 	if (report_json(&m) && status == EXIT_MOVED)

@@ -39,7 +39,7 @@ enum {
 	EXIT_MOVED_BUT = 3,	/* moved, but a later step failed */
 };
 
-/* What went wrong first: one line on stderr, one object in the report. */
+/* What went wrong: one line on stderr; the first is an object in the report. */
 struct failure {
 	bool set;
 	int err;
@@ -219,7 +219,8 @@ struct migration {
 	unsigned int nr;
 	struct pool pool;
 	struct engine engine;
-	struct failure fail;
+	struct failure fail;	/* the first one */
+	bool fail_told;
 	struct job *jobs;	/* room for two a pair; those of the phase */
 	unsigned int nr_jobs;
 	enum phase phase;
@@ -352,7 +353,9 @@ const char *phase_name(enum phase phase);
 int report_open(struct migration *m);
 int report_json(struct migration *m);
 void report_table(struct migration *m);
-void report_failure(const struct migration *m);
+void report_failure(const struct failure *fail);
+void report_first_failure(struct migration *m);
+void report_outcome(const struct migration *m);
 void report_progress(struct migration *m);
 void report_switch(const struct migration *m);
 struct json_object;

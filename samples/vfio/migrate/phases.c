@@ -53,32 +53,49 @@ static void job_ended(struct migration *m, struct job *job)
 }
 
 /*
- * Looks at the jobs that have ended since. An EINTR is our own doing if
- * another device failed, so it becomes the failure only if nothing else did.
+ * A job has failed. An EINTR is our own doing if another device failed, so it
+ * becomes the failure only if nothing else did.
  */
+static void job_failed(struct migration *m, struct job *job)
+{
+	if (m->committed || m->rolling_back) {
+		report_failure(&job->fail);
+	} else if (!m->fail.set && job->fail.err != EINTR) {
+		m->fail = job->fail;
+		report_first_failure(m);
+	} else if (job->fail.err != EINTR) {
+		report_failure(&job->fail);
+	}
+}
+
+static void take_interrupted(struct migration *m)
+{
+	unsigned int i;
+
+	if (m->committed || m->rolling_back || pool_busy(&m->pool))
+		return;
+	for (i = 0; i < m->nr_jobs && !m->fail.set; i++) {
+		if (m->jobs[i].reaped && m->jobs[i].fail.set)
+			m->fail = m->jobs[i].fail;
+	}
+}
+
+/* Looks at the jobs that have ended since. */
 void reap_jobs(struct migration *m)
 {
-	bool record = !m->committed && !m->rolling_back;
-	struct job *eintr = NULL;
 	unsigned int i;
 
 	for (i = 0; i < m->nr_jobs; i++) {
 		struct job *job = &m->jobs[i];
 
-		if (job->posted && !job->reaped &&
-		    pool_done(&m->pool, job)) {
-			job->reaped = true;
-			job_ended(m, job);
-		}
-		if (!job->reaped || !job->fail.set || m->fail.set || !record)
+		if (!job->posted || job->reaped || !pool_done(&m->pool, job))
 			continue;
-		if (job->fail.err != EINTR)
-			m->fail = job->fail;
-		else
-			eintr = job;
+		job->reaped = true;
+		job_ended(m, job);
+		if (job->fail.set)
+			job_failed(m, job);
 	}
-	if (eintr && !m->fail.set && !pool_busy(&m->pool))
-		m->fail = eintr->fail;
+	take_interrupted(m);
 }
 
 static unsigned int fill_jobs(struct migration *m, fill_fn fill)

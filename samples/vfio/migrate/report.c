@@ -55,10 +55,25 @@ static double downtime_ms(uint64_t from, uint64_t to)
 	return to > from ? ns_to_ms(to - from) : 0;
 }
 
-void report_failure(const struct migration *m)
+/* When it happens: who looks at what hangs, or kills it, has seen it. */
+void report_failure(const struct failure *fail)
 {
-	say("%s: %s: %s; %s", m->fail.device, m->fail.step, m->fail.reason,
-	    m->outcome);
+	say("%s: %s: %s", fail->device, fail->step, fail->reason);
+}
+
+/* The first failure of the migration, once. */
+void report_first_failure(struct migration *m)
+{
+	if (!m->fail.set || m->fail_told)
+		return;
+	m->fail_told = true;
+	report_failure(&m->fail);
+}
+
+/* The last line of a run that failed: who holds the state. */
+void report_outcome(const struct migration *m)
+{
+	say("%s", m->outcome);
 }
 
 /* At most one line a second. */

@@ -37,7 +37,7 @@ refused()
 
 	shift
 	migrate local "$@" --json "$TMP/json"
-	check "status of $*" equal "$RC" 1 && check "line for $*" one_line &&
+	check "status of $*" equal "$RC" 1 && check "line for $*" errors 1 &&
 	check "reason for $*" says "$reason" &&
 	check "nothing done for $*" says "no device was changed" &&
 	check "report for $*" json_has '"ok":false'
@@ -69,7 +69,7 @@ refused_by_device()
 	mk migsim-full state_size=6291456 && DST=$NEW || return
 	fresh=$(hash_of "$DST")
 	held
-	check status equal "$RC" 1 && check line one_line &&
+	check status equal "$RC" 1 && check line errors 1 &&
 	check reason says "another type or size" &&
 	check source equal "$SRC_STATE" RUNNING &&
 	check reset equal "$(hash_of "$DST")" "$fresh"
@@ -81,7 +81,7 @@ in_use()
 	timeout -k 5 "$LIMIT" "$HOLD" "$SRC" -- "$MIGRATE" local "$SRC=$DST" \
 		> "$TMP/out" 2> "$TMP/err"
 	RC=$?
-	check status equal "$RC" 1 && check line one_line &&
+	check status equal "$RC" 1 && check line errors 1 &&
 	check reason says "something else holds it open"
 }
 
@@ -89,7 +89,7 @@ bad_report_file()
 {
 	pair migsim-full state_size=65536 || return
 	migrate local "$SRC=$DST" --json /nonexistent/report
-	check status equal "$RC" 1 && check line one_line &&
+	check status equal "$RC" 1 && check line errors 1 &&
 	check nothing says "no device was changed"
 }
 

@@ -19,7 +19,7 @@ fails()
 	fault "$name" "$rule" || return
 	held "${@:5}" --json "$TMP/json"
 	check "status $rule" equal "$RC" 1 &&
-	check "one line $rule" one_line &&
+	check "one line $rule" errors 1 &&
 	check "step $rule" says "fd:" &&
 	check "step $rule" says ": $step: " &&
 	check "reason $rule" says "${rule%% *} rule" &&
@@ -79,7 +79,7 @@ tells_state()
 	fault "$SRC" "arc_broken PRE_COPY_P2P->STOP_COPY 1 1 5" || return
 	held
 	check status equal "$RC" 1 &&
-	check line one_line &&
+	check lines errors 2 &&
 	check state says "it is in ERROR" &&
 	check honest says "its state is lost" &&
 	check source equal "$SRC_STATE" RUNNING &&
@@ -99,9 +99,30 @@ all_go_back()
 		local @1=@2 @3=@4 > "$TMP/out" 2> "$TMP/err"
 	RC=$?
 	check status equal "$RC" 1 &&
-	check line one_line &&
+	check lines errors 2 &&
 	check running equal "$(grep -c ' RUNNING$' "$TMP/out")" 2 &&
 	check "sources run" says "the sources run on"
+}
+
+# Told at once: a way back that hangs, and SIGKILL, must not hide what was wrong.
+told_at_once()
+{
+	local pid i
+
+	pair migsim-full state_size=65536 || return
+	fault "$SRC" "arc_fail PRE_COPY_P2P->STOP_COPY 1 1 5" &&
+		fault "$SRC" "arc_stall PRE_COPY_P2P->RUNNING_P2P 1 0 0" || return
+	"$MIGRATE" local "$SRC=$DST" > "$TMP/out" 2> "$TMP/err" &
+	pid=$!
+	for i in $(seq 100); do
+		says "SET_STATE PRE_COPY_P2P -> STOP_COPY: " && break
+		sleep 0.1
+	done
+	check "it hangs" kill -9 "$pid"
+	wait "$pid" 2> /dev/null
+	RC=$?
+	check killed equal "$RC" 137 &&
+	check told says "SET_STATE PRE_COPY_P2P -> STOP_COPY: "
 }
 
 # What a destination has is its own until something is asked of it.
@@ -111,7 +132,7 @@ not_touched()
 	fault "$SRC" "arc_fail RUNNING->PRE_COPY 1 1 5" || return
 	held --serial
 	check status equal "$RC" 1 &&
-	check line one_line &&
+	check line errors 1 &&
 	check source equal "$SRC_STATE" RUNNING &&
 	check destination equal "$DST_STATE" RUNNING &&
 	check honest says "no destination was changed"
@@ -130,7 +151,7 @@ cannot_reset()
 		> "$TMP/out" 2> "$TMP/err"
 	RC=$?
 	check status equal "$RC" 1 &&
-	check line one_line &&
+	check lines errors 3 &&
 	check reason says "could not be reset" &&
 	check running equal "$(grep -c ' RUNNING$' "$TMP/out")" 2 &&
 	check stopped grep -qx "$b STOP" "$TMP/out" &&
@@ -144,7 +165,7 @@ fails_late()
 	fault "$DST" "arc_fail RUNNING_P2P->RUNNING 1 0 5" || return
 	held --run
 	check status equal "$RC" 3 &&
-	check line one_line &&
+	check line errors 1 &&
 	check step says "SET_STATE RUNNING_P2P -> RUNNING" &&
 	check side says "the destinations hold the state" &&
 	check source [ "$SRC_STATE" != RUNNING ] &&
@@ -174,7 +195,7 @@ stalls()
 	RC=$?
 	states
 	check "status $2" equal "$RC" 1 &&
-	check "line $2" one_line &&
+	check "line $2" errors 1 &&
 	check "device $2" says "SET_STATE" &&
 	check "source $2" equal "$SRC_STATE" RUNNING &&
 	check "destination $2" equal "$DST_STATE" STOP &&
@@ -216,7 +237,7 @@ signal_in_precopy()
 	RC=$?
 	states
 	check status equal "$RC" 1 &&
-	check line one_line &&
+	check line errors 1 &&
 	check source equal "$SRC_STATE" RUNNING &&
 	check destination equal "$DST_STATE" STOP &&
 	remove_all
@@ -227,6 +248,6 @@ signal_in_data()
 	signal_in_precopy && signal_in_precopy --serial
 }
 
-run_tests fails_parallel fails_serial fails_others tells_state all_go_back \
-	not_touched cannot_reset fails_late signals signals_blocked \
+run_tests fails_parallel fails_serial fails_others tells_state told_at_once \
+	all_go_back not_touched cannot_reset fails_late signals signals_blocked \
 	signal_in_data -- "$@"

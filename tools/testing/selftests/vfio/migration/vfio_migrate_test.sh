@@ -111,7 +111,7 @@ memory_first()
 
 	pair migsim-full state_size=65536 || return
 	fault "$SRC" "arc_stall RUNNING->PRE_COPY 1 1 0" || return
-	"$MIGRATE" local --chunk $chunk "$SRC=$DST" > "$TMP/out" 2> "$TMP/err" &
+	"$MIGRATE" local --chunk "$chunk" "$SRC=$DST" > "$TMP/out" 2> "$TMP/err" &
 	pid=$!
 	for i in $(seq 100); do
 		fired "$SRC" && break
@@ -131,7 +131,7 @@ no_memory()
 	(ulimit -v 65536 && "$MIGRATE" local --chunk 64M "$SRC=$DST" \
 		> "$TMP/out" 2> "$TMP/err")
 	RC=$?
-	check status equal "$RC" 1 && check line one_line &&
+	check status equal "$RC" 1 && check line errors 1 &&
 	check reason says "--chunk" && check honest says "no device was changed"
 }
 

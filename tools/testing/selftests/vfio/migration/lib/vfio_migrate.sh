@@ -144,6 +144,21 @@ one_line()
 	[ ${#lines[@]} -eq 1 ]
 }
 
+# errors N: so many errors, each one line with device, step and reason, and last of
+# all which side holds the state. Of what is slow more may be said.
+errors()
+{
+	local lines n line
+
+	mapfile -t lines < <(grep -v '^vfio-migrate: waiting ' "$TMP/err")
+	n=$((${#lines[@]} - 1))
+	[ "$n" -eq "$1" ] || return
+	for line in "${lines[@]:0:n}"; do
+		[[ $line =~ ^vfio-migrate:\ [^\ ].*:\ .*:\ .+ ]] || return
+	done
+	[[ ${lines[n]} =~ ^vfio-migrate:\ .*(run\ on|no\ device\ was\ changed|hold\ the\ state|state\ is\ lost|be\ reset) ]]
+}
+
 says()
 {
 	[[ $(< "$TMP/err") == *"$1"* ]]
