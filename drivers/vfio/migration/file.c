@@ -79,6 +79,13 @@ ssize_t vfio_mig_write_once(struct vfio_mig_session *session,
 	return ret;
 }
 
+/* Is it an error that does not stick? */
+static bool vfio_mig_passes(ssize_t err)
+{
+	return err == -ERESTARTSYS || err == -EINTR || err == -EAGAIN ||
+	       err == -EFAULT;
+}
+
 /*
  * As a pipe does, a blocking write goes on until everything is accepted. Which is not
  * to say that it was good: that is known at the end of the stream.
@@ -103,8 +110,8 @@ static ssize_t vfio_mig_write_iter(struct kiocb *iocb, struct iov_iter *from)
 
 	if (ret > 0 && !nowait)
 		ret = vfio_mig_load_settle(session);
-	/* What is not for good is told by a short count. */
-	if (ret == -EINTR || ret == -EAGAIN || ret == -EFAULT)
+	/* What is not for good is told by a short count: bytes must not come twice. */
+	if (vfio_mig_passes(ret))
 		return done ?: ret;
 
 	return ret < 0 ? ret : done;

@@ -441,7 +441,7 @@ static void vfio_mig_client_stalls(struct vfio_mig_session *session)
  *
  * A slot and not a mutex: its owner may be asleep in user memory, and then a
  * second one must be able to give up, and poll to tell so (B4).
- * Return: 1 with the slot taken, or what @ready said; -EINTR on a signal.
+ * Return: 1 with the slot taken, or what @ready said; -ERESTARTSYS on a signal.
  */
 int vfio_mig_slot_take(struct vfio_mig_session *session,
 		       int (*ready)(struct vfio_mig_session *session),
@@ -456,7 +456,7 @@ int vfio_mig_slot_take(struct vfio_mig_session *session,
 		return result;
 	if (wait_event_interruptible(session->wait,
 				     vfio_mig_slot_try(session, ready, &result)))
-		return -EINTR;
+		return vfio_mig_interrupted();
 
 	return result;
 }

@@ -11,6 +11,7 @@
 #include <linux/bitops.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -378,6 +379,15 @@ vfio_mig_chunk_at(const struct vfio_mig_save *save, unsigned long index)
 static inline bool vfio_mig_ended(const struct vfio_mig_session *session)
 {
 	return test_bit(VFIO_MIG_ENDED, &session->flags);
+}
+
+/*
+ * What a call returns whose wait a signal ended. A worker of io_uring restarts
+ * nothing, and older kernels hand the code to its client.
+ */
+static inline int vfio_mig_interrupted(void)
+{
+	return current->flags & PF_IO_WORKER ? -EINTR : -ERESTARTSYS;
 }
 
 /* What a section counts against the window: an empty one is not for nothing. */

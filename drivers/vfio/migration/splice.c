@@ -69,7 +69,7 @@ static bool vfio_mig_can_empty(struct vfio_mig_session *session,
 	return outcome > 0;
 }
 
-/* Return: 0 when it is worth to look again, -EINTR on a signal. */
+/* Return: 0 when it is worth to look again, -ERESTARTSYS on a signal. */
 static int vfio_mig_splice_wait(struct vfio_mig_session *session,
 				struct pipe_inode_info *pipe)
 {
@@ -96,7 +96,7 @@ static int vfio_mig_splice_wait(struct vfio_mig_session *session,
 	remove_wait_queue(head, &pipe_wait);
 	remove_wait_queue(&session->wait, &session_wait);
 
-	return woken ? 0 : -EINTR;
+	return woken ? 0 : vfio_mig_interrupted();
 }
 
 static bool vfio_mig_splice_nowait(const struct file *file, unsigned int flags)

@@ -405,7 +405,7 @@ static void migt_session_signal(struct kunit *test)
 	reader = migt_start(fake, migt_reader);
 	migt_wait_asleep(reader, &migt_session(fake->file)->wait);
 	migt_signal(reader);
-	KUNIT_EXPECT_EQ(test, migt_join(reader), -EINTR);
+	KUNIT_EXPECT_EQ(test, migt_join(reader), -ERESTARTSYS);
 	migt_kick(fake, 8, VFIO_MIG_DONE);
 	migt_settle();
 	migt_expect_read(fake, 64, MIGT_IN);
