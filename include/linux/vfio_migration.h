@@ -30,6 +30,8 @@
 #ifndef _LINUX_VFIO_MIGRATION_H
 #define _LINUX_VFIO_MIGRATION_H
 
+#include <linux/errno.h>
+#include <linux/sched.h>
 #include <linux/types.h>
 #include <linux/vfio.h>
 #include <linux/wait.h>
@@ -82,8 +84,9 @@ struct vfio_mig_precopy {
  *	Return 0 when the device is in @to, or a negative errno with the device
  *	still in @from. If neither can be had, return vfio_mig_broken(): the device
  *	then goes to ERROR, which only a reset leaves (A5).
- *	May sleep for the hardware in vfio_mig_wait_event() and vfio_mig_wait_us(),
- *	which a reset and a signal end.
+ *	May sleep: in vfio_mig_wait_event() while nothing of the arc has had an
+ *	effect, in vfio_mig_wait_event_killable() and vfio_mig_wait_us() once the
+ *	hardware is at work on it. A reset ends all of them, a signal the first.
  *	RESUMING -> STOP comes after the whole stream was loaded and checked, or, if
  *	vfio_mig_loaded() says no, after the session was withdrawn unused: the device
  *	must be what it was before STOP -> RESUMING then.
@@ -248,31 +251,54 @@ struct page *vfio_mig_source_take_page(struct vfio_mig_source *source);
 
 /* Implementation of the waits below; not for drivers. */
 wait_queue_head_t *vfio_mig_wait_head(struct vfio_mig *mig);
-unsigned int vfio_mig_wait_mode(struct vfio_mig *mig);
+unsigned int vfio_mig_wait_mode(struct vfio_mig *mig, bool killable);
 int vfio_mig_wait_over(struct vfio_mig *mig);
 
-/**
- * vfio_mig_wait_event - sleep in an arc until a condition holds
- * @mig: device whose arc is running
- * @condition: C expression; vfio_mig_kick() has it evaluated again
- *
- * Context: only in &vfio_mig_ops.arc. Interruptible, except that an arc of the
- * way back after a failure only heeds fatal signals.
- * Return: 0 when @condition holds, -ECANCELED if a reset came, -EINTR if a
- * signal did. The arc then leaves the device as it was and returns the error.
- */
-#define vfio_mig_wait_event(mig, condition)				\
+#define __vfio_mig_wait_event(mig, condition, killable)			\
 ({									\
 	struct vfio_mig *__mig = (mig);					\
+	unsigned int __mode = vfio_mig_wait_mode(__mig, killable);	\
 	bool __true = false;						\
 									\
 	(void)___wait_event(*vfio_mig_wait_head(__mig),			\
 			    (__true = (condition)) ||			\
 			    vfio_mig_wait_over(__mig),			\
-			    vfio_mig_wait_mode(__mig), 0, 0,		\
-			    schedule());				\
-	__true ? 0 : (vfio_mig_wait_over(__mig) ?: -EINTR);		\
+			    __mode, 0, 0, schedule());			\
+	__true ? 0 : (vfio_mig_wait_over(__mig) ?:			\
+		      __mode & TASK_INTERRUPTIBLE ? -ERESTARTNOHAND : -EINTR); \
 })
+
+/**
+ * vfio_mig_wait_event - sleep in an arc that has had no effect yet
+ * @mig: device whose arc is running
+ * @condition: C expression; vfio_mig_kick() has it evaluated again
+ *
+ * A signal ends the wait only in the first arc of a SET_STATE, where the device is
+ * as the caller knew it: after a handler the caller gets EINTR and nothing has
+ * changed, and without one (SIGSTOP and SIGCONT, a debugger, a freezer) the call
+ * starts anew by itself. In later arcs and on the way back after a failure it is
+ * vfio_mig_wait_event_killable().
+ *
+ * Context: only in &vfio_mig_ops.arc.
+ * Return: 0 when @condition holds, -ECANCELED if a reset came, -ERESTARTNOHAND or
+ * -EINTR if a signal did. The arc then leaves the device as it was and returns the
+ * error.
+ */
+#define vfio_mig_wait_event(mig, condition)				\
+	__vfio_mig_wait_event(mig, condition, false)
+
+/**
+ * vfio_mig_wait_event_killable - sleep in an arc that has had an effect
+ * @mig: device whose arc is running
+ * @condition: C expression; vfio_mig_kick() has it evaluated again. The hardware
+ *	makes it true within a bounded time
+ *
+ * Context: only in &vfio_mig_ops.arc.
+ * Return: 0 when @condition holds, -ECANCELED if a reset came, -EINTR if a fatal
+ * signal did. The arc then leaves the device as it was and returns the error.
+ */
+#define vfio_mig_wait_event_killable(mig, condition)			\
+	__vfio_mig_wait_event(mig, condition, true)
 
 /* The same for a span of time. */
 int vfio_mig_wait_us(struct vfio_mig *mig, u64 us);

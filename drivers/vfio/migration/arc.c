@@ -12,6 +12,10 @@
  * - If an arc of the way back fails too, the device stays there.
  * - ERROR only if the driver said vfio_mig_broken(), or if the data refused.
  *
+ * A signal ends a walk only before its first arc has had an effect: the call then
+ * returns -ERESTARTNOHAND, which is EINTR after a handler and otherwise starts it
+ * anew. Afterwards all waits are killable, and bounded by the hardware.
+ *
  * vfio.ko installs the data fd after the walk. If it cannot (EMFILE, EFAULT), it
  * drops the file, which nobody ever saw, and the way back is walked from the
  * file's release (vfio_mig_withdraw()), before the ioctl returns to user space.
@@ -103,6 +107,21 @@ void vfio_mig_enter_error(struct vfio_mig *mig)
 	vfio_mig_session_detach(mig);
 }
 
+/* A call is only restarted if its walk has had no effect. */
+static int vfio_mig_arc_result(struct vfio_mig *mig, int ret)
+{
+	ret = vfio_mig_result(mig, ret, 0, "arc");
+	switch (ret) {
+	case -ERESTARTSYS:
+	case -ERESTARTNOINTR:
+	case -ERESTARTNOHAND:
+	case -ERESTART_RESTARTBLOCK:
+		return mig->first_arc ? -ERESTARTNOHAND : -EINTR;
+	default:
+		return ret;
+	}
+}
+
 /* The driver's part of an arc. */
 static int vfio_mig_call_arc(struct vfio_mig *mig,
 			     enum vfio_device_mig_state to)
@@ -114,7 +133,7 @@ static int vfio_mig_call_arc(struct vfio_mig *mig,
 	if (vfio_mig_aborted(mig))
 		return -ECANCELED;
 	mig->broken = false;
-	ret = mig->ops->arc(mig, mig->state, to);
+	ret = vfio_mig_arc_result(mig, mig->ops->arc(mig, mig->state, to));
 	if (mig->broken) {
 		vfio_mig_enter_error(mig);
 		return ret ?: -EIO;
@@ -237,8 +256,8 @@ static int vfio_mig_do_arc(struct vfio_mig *mig, enum vfio_device_mig_state to,
 }
 
 /*
- * The way back to @start. Signals that only interrupt do not stop it; what fails
- * leaves the device where it then is.
+ * The way back to @start. Of signals only fatal ones stop it; what fails leaves the
+ * device where it then is.
  */
 static void vfio_mig_walk_back(struct vfio_mig *mig,
 			       enum vfio_device_mig_state start)
@@ -269,7 +288,10 @@ static int vfio_mig_walk_step(struct vfio_mig_walk *walk,
 
 	walk->from = from;
 	walk->to = next;
+	/* A path comes by its start but once. */
+	mig->first_arc = from == walk->start;
 	ret = vfio_mig_do_arc(mig, next, &walk->opened);
+	mig->first_arc = false;
 	walk->reason = mig->reason;
 	if (ret)
 		return ret;
@@ -395,7 +417,8 @@ struct file *vfio_mig_set_state(struct vfio_device *vdev,
 		file = vfio_mig_walk_all(&walk, target);
 		vfio_mig_unlock(mig);
 	}
-	if (IS_ERR(file))
+	/* A call that starts anew has not failed. */
+	if (IS_ERR(file) && PTR_ERR(file) != -ERESTARTNOHAND)
 		vfio_mig_record(mig, PTR_ERR(file), walk.from, walk.to,
 				&walk.reason);
 	return file;
@@ -438,14 +461,19 @@ wait_queue_head_t *vfio_mig_wait_head(struct vfio_mig *mig)
 EXPORT_SYMBOL_GPL(vfio_mig_wait_head);
 
 /**
- * vfio_mig_wait_mode - how arcs sleep: the way back only heeds fatal signals
+ * vfio_mig_wait_mode - how an arc sleeps
  * @mig: device
+ * @killable: the arc has had an effect
  *
- * Return: a task state.
+ * A frozen task may hold state_mutex: what waits for that, a freezer waits for.
+ *
+ * Return: TASK_INTERRUPTIBLE while the walk has had no effect, so that it can start
+ * anew; otherwise a task state that only fatal signals and freezers wake.
  */
-unsigned int vfio_mig_wait_mode(struct vfio_mig *mig)
+unsigned int vfio_mig_wait_mode(struct vfio_mig *mig, bool killable)
 {
-	return mig->unwinding ? TASK_KILLABLE : TASK_INTERRUPTIBLE;
+	return mig->first_arc && !killable ?
+	       TASK_INTERRUPTIBLE : TASK_KILLABLE | TASK_FREEZABLE_UNSAFE;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_wait_mode);
 
@@ -462,23 +490,23 @@ int vfio_mig_wait_over(struct vfio_mig *mig)
 EXPORT_SYMBOL_GPL(vfio_mig_wait_over);
 
 /**
- * vfio_mig_wait_us - sleep in an arc for some time
+ * vfio_mig_wait_us - sleep in an arc for as long as the hardware takes
  * @mig: device whose arc is running
  * @us: microseconds
  *
  * Context: only in &vfio_mig_ops.arc.
- * Return: 0, or -ECANCELED or -EINTR as vfio_mig_wait_event().
+ * Return: as vfio_mig_wait_event_killable().
  */
 int vfio_mig_wait_us(struct vfio_mig *mig, u64 us)
 {
+	unsigned int mode = vfio_mig_wait_mode(mig, true);
 	ktime_t end = ktime_add_us(ktime_get(), us);
 	ktime_t left = ktime_sub(end, ktime_get());
 
 	while (!vfio_mig_aborted(mig) && ktime_to_ns(left) > 0) {
-		unsigned int mode = vfio_mig_wait_mode(mig);
 		DEFINE_WAIT(wait);
 
-		if (signal_pending_state(mode, current))
+		if (fatal_signal_pending(current))
 			return -EINTR;
 		prepare_to_wait(&mig->wait, &wait, mode);
 		if (!vfio_mig_aborted(mig))

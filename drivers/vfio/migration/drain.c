@@ -182,7 +182,8 @@ static int vfio_mig_drain_begin(struct vfio_mig *mig, u64 id)
 	mig->drain.last_id = id;
 	mig->drain.current_id = id;
 	spin_unlock_irq(&mig->reset_lock);
-	ret = vfio_mig_aborted(mig) ? -ECANCELED : mig->ops->drain(mig, true);
+	ret = vfio_mig_aborted(mig) ? -ECANCELED :
+	      vfio_mig_result(mig, mig->ops->drain(mig, true), 0, "drain");
 	if (ret)
 		vfio_mig_drain_forget(mig);
 

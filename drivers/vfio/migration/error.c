@@ -89,6 +89,25 @@ int vfio_mig_broken(struct vfio_mig *mig, int err, const char *fmt, ...)
 }
 EXPORT_SYMBOL_GPL(vfio_mig_broken);
 
+/**
+ * vfio_mig_result - what a callback returned, if that is what it may return
+ * @mig: device; state_mutex is held
+ * @ret: from the callback
+ * @most: highest number that it may return
+ * @callback: its name
+ *
+ * Return: @ret, or -EIO with a reason if it is neither an errno nor up to @most.
+ */
+int vfio_mig_result(struct vfio_mig *mig, int ret, int most,
+		    const char *callback)
+{
+	if (ret >= -MAX_ERRNO && ret <= most)
+		return ret;
+
+	return vfio_mig_fail(mig, -EIO, "the driver's %s() returned %d",
+			     callback, ret);
+}
+
 /* What can be said of an error that nobody gave a reason for. */
 static const char *vfio_mig_default_reason(int err)
 {

@@ -365,7 +365,10 @@ static void vfio_mig_load_set_ending(struct vfio_mig_session *session,
 		vfio_mig_wake(session);
 }
 
-/* Waits with state_mutex dropped, since the worker needs it. */
+/*
+ * Waits with state_mutex dropped, since the worker needs it. Leaving RESUMING is the
+ * first arc of any path, so a signal may end it.
+ */
 static int vfio_mig_load_drain(struct vfio_mig *mig,
 			       struct vfio_mig_session *session)
 {
@@ -380,7 +383,7 @@ static int vfio_mig_load_drain(struct vfio_mig *mig,
 	if (vfio_mig_aborted(mig) || mig->reset_count != reset_count)
 		return -ECANCELED;
 
-	return ret ? -EINTR : 0;
+	return ret ? -ERESTARTNOHAND : 0;
 }
 
 static int vfio_mig_load_verdict(struct vfio_mig_session *session)
@@ -435,7 +438,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_loaded);
  * @mig: device in RESUMING; state_mutex is held, dropped, and held again
  *
  * Rule: B10, A5.
- * Return: 0 if the device may go to STOP. -EINTR with nothing changed. -ECANCELED
+ * Return: 0 if the device may go to STOP. -ERESTARTNOHAND with nothing changed. -ECANCELED
  * after a reset. Otherwise the data is refused, and the device is in ERROR.
  */
 int vfio_mig_load_finish(struct vfio_mig *mig)
@@ -459,7 +462,7 @@ int vfio_mig_load_finish(struct vfio_mig *mig)
 		if (ret)
 			vfio_mig_enter_error(mig);
 	}
-	if (ret == -EINTR)
+	if (ret == -ERESTARTNOHAND)
 		vfio_mig_load_resume(session);
 	vfio_mig_session_put(session);
 

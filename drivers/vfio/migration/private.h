@@ -152,6 +152,8 @@ struct vfio_mig_drain {
  * @state: written under @state_mutex
  * @busy: a transition is under way that has dropped @state_mutex; under
  *	@state_mutex
+ * @first_arc: the arc that runs is the first of a walk, and a signal may end it;
+ *	under @state_mutex
  * @unwinding: arcs run on the way back after a failure; under @state_mutex
  * @broken: the running arc called vfio_mig_broken(); under @state_mutex
  * @reason: why the running callback fails; under @state_mutex
@@ -192,6 +194,7 @@ struct vfio_mig {
 	struct vfio_mig_config config;
 	enum vfio_device_mig_state state;
 	bool busy;
+	bool first_arc;
 	bool unwinding;
 	bool broken;
 	struct vfio_mig_reason reason;
@@ -272,6 +275,8 @@ void vfio_mig_run_pending(struct vfio_mig *mig);
 
 /* error.c: reasons */
 void vfio_mig_clear_reason(struct vfio_mig *mig);
+int vfio_mig_result(struct vfio_mig *mig, int ret, int most,
+		    const char *callback);
 void vfio_mig_record(struct vfio_mig *mig, int err, unsigned int from,
 		     unsigned int to, const struct vfio_mig_reason *reason);
 void vfio_mig_last_error(struct vfio_mig *mig, struct vfio_mig_error *error);

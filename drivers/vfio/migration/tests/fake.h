@@ -240,6 +240,7 @@ struct migt_thread *migt_start(struct migt_fake *fake,
 			       int (*run)(struct migt_fake *fake));
 int migt_join(struct migt_thread *thread);
 void migt_signal(struct migt_thread *thread);
+void migt_kill(struct migt_thread *thread);
 void migt_wait_asleep(struct migt_thread *thread, struct wait_queue_head *wait);
 void migt_wait_arcs(struct migt_thread *thread, unsigned int nr);
 

@@ -23,6 +23,7 @@ static int migt_thread_func(void *data)
 	int ret;
 
 	allow_signal(SIGUSR1);
+	allow_signal(SIGKILL);
 	ret = thread->run(thread->fake);
 	complete(&thread->done);
 
@@ -84,6 +85,15 @@ int migt_join(struct migt_thread *thread)
 void migt_signal(struct migt_thread *thread)
 {
 	send_sig(SIGUSR1, thread->task, 1);
+}
+
+/**
+ * migt_kill - send a thread a fatal signal
+ * @thread: thread
+ */
+void migt_kill(struct migt_thread *thread)
+{
+	send_sig(SIGKILL, thread->task, 1);
 }
 
 /* Short of something that never comes. Return: whether to go on waiting. */

@@ -14,11 +14,13 @@
  * @go: the condition that it waits for
  * @in: arc that does, counted from 1; others complete
  * @hour: wait for time rather than for the condition
+ * @killable: it has had an effect
  */
 struct migt_sleep {
 	bool go;
 	unsigned int in;
 	bool hour;
+	bool killable;
 };
 
 static int migt_arc_sleeps(struct migt_fake *fake)
@@ -29,6 +31,9 @@ static int migt_arc_sleeps(struct migt_fake *fake)
 		return 0;
 	if (sleep->hour)
 		return vfio_mig_wait_us(fake->mig, 3600ULL * USEC_PER_SEC);
+	if (sleep->killable)
+		return vfio_mig_wait_event_killable(fake->mig,
+						    READ_ONCE(sleep->go));
 
 	return vfio_mig_wait_event(fake->mig, READ_ONCE(sleep->go));
 }
@@ -231,13 +236,57 @@ static void migt_wait_time(struct kunit *test)
 	thread = migt_asleep(fake, &sleep);
 	migt_reset(fake);
 	KUNIT_EXPECT_EQ(test, migt_join(thread), -ECANCELED);
+	/* The hardware is at work: a signal ends nothing, a fatal one the sleep. */
 	thread = migt_asleep(fake, &sleep);
 	migt_signal(thread);
+	migt_wait_asleep(thread, &fake->mig->wait);
+	migt_kill(thread);
 	KUNIT_EXPECT_EQ(test, migt_join(thread), -EINTR);
+	KUNIT_EXPECT_EQ(test, migt_state(fake), VFIO_DEVICE_STATE_RUNNING);
 }
 
-/* A signal in the second arc: the way back does not heed it, and takes its time. */
-static void migt_wait_signal(struct kunit *test)
+static u64 migt_errors(struct migt_fake *fake)
+{
+	struct vfio_mig_error error;
+
+	vfio_mig_last_error(fake->mig, &error);
+
+	return error.count;
+}
+
+/* Before the first arc has had an effect, the call starts anew, and nothing failed. */
+static void migt_wait_signal_first(struct kunit *test)
+{
+	struct migt_fake *fake = migt_new(test, MIGT_ALL, NULL);
+	struct migt_sleep sleep = { .in = 1 };
+	struct migt_thread *thread;
+
+	thread = migt_asleep(fake, &sleep);
+	migt_signal(thread);
+	KUNIT_EXPECT_EQ(test, migt_join(thread), -ERESTARTNOHAND);
+	KUNIT_EXPECT_EQ(test, migt_state(fake), VFIO_DEVICE_STATE_RUNNING);
+	KUNIT_EXPECT_EQ(test, fake->nr_arcs, 1);
+	KUNIT_EXPECT_EQ(test, migt_errors(fake), 0);
+}
+
+/* The driver says that it has had an effect. */
+static void migt_wait_signal_killable(struct kunit *test)
+{
+	struct migt_fake *fake = migt_new(test, MIGT_ALL, NULL);
+	struct migt_sleep sleep = { .in = 1, .killable = true };
+	struct migt_thread *thread;
+
+	thread = migt_asleep(fake, &sleep);
+	migt_signal(thread);
+	migt_wait_asleep(thread, &fake->mig->wait);
+	migt_kick_go(fake, &sleep);
+	KUNIT_EXPECT_EQ(test, migt_join(thread), 0);
+	KUNIT_EXPECT_EQ(test, migt_state(fake), VFIO_DEVICE_STATE_STOP);
+	KUNIT_EXPECT_EQ(test, migt_errors(fake), 0);
+}
+
+/* In the second arc, the first has had one: only a fatal signal ends the walk. */
+static void migt_wait_signal_second(struct kunit *test)
 {
 	struct migt_fake *fake = migt_new(test, MIGT_ALL, NULL);
 	struct migt_sleep sleep = { .in = 2 };
@@ -245,14 +294,54 @@ static void migt_wait_signal(struct kunit *test)
 
 	thread = migt_asleep(fake, &sleep);
 	migt_signal(thread);
-	migt_wait_arcs(thread, 3);
 	migt_wait_asleep(thread, &fake->mig->wait);
-	KUNIT_EXPECT_EQ(test, vfio_mig_state(fake->mig),
-			VFIO_DEVICE_STATE_RUNNING_P2P);
 	migt_kick_go(fake, &sleep);
+	KUNIT_EXPECT_EQ(test, migt_join(thread), 0);
+	KUNIT_EXPECT_EQ(test, migt_state(fake), VFIO_DEVICE_STATE_STOP);
+	KUNIT_EXPECT_EQ(test, migt_errors(fake), 0);
+}
+
+/* On the way back, a dying caller waits for nothing. */
+static void migt_wait_signal_fatal(struct kunit *test)
+{
+	struct migt_fake *fake = migt_new(test, MIGT_ALL, NULL);
+	struct migt_sleep sleep = { .in = 2 };
+	struct migt_thread *thread;
+
+	thread = migt_asleep(fake, &sleep);
+	migt_kill(thread);
 	KUNIT_EXPECT_EQ(test, migt_join(thread), -EINTR);
-	KUNIT_EXPECT_EQ(test, migt_state(fake), VFIO_DEVICE_STATE_RUNNING);
+	KUNIT_EXPECT_EQ(test, migt_state(fake), VFIO_DEVICE_STATE_RUNNING_P2P);
 	KUNIT_EXPECT_EQ(test, fake->nr_arcs, 3);
+	KUNIT_EXPECT_EQ(test, migt_errors(fake), 1);
+}
+
+/* What arc() returns that is neither 0 nor an errno, or for the kernel only. */
+static int migt_arc_returns(struct migt_fake *fake)
+{
+	const int *result = fake->priv;
+
+	return fake->nr_arcs == 1 ? 0 : *result;
+}
+
+static void migt_wait_result(struct kunit *test)
+{
+	static const struct { int result, error; } results[] = {
+		{ 1, -EIO }, { INT_MAX, -EIO }, { INT_MIN, -EIO },
+		{ -MAX_ERRNO - 1, -EIO }, { -ERESTARTSYS, -EINTR },
+		{ -ERESTARTNOHAND, -EINTR }, { -EXDEV, -EXDEV },
+	};
+	struct migt_fake *fake = migt_new(test, MIGT_ALL, NULL);
+	unsigned int i;
+
+	fake->arc = migt_arc_returns;
+	for (i = 0; i < ARRAY_SIZE(results); i++) {
+		fake->priv = (void *)&results[i].result;
+		migt_forget(fake);
+		KUNIT_EXPECT_EQ_MSG(test, migt_go_stop(fake), results[i].error,
+				    "%d", results[i].result);
+		migt_reset(fake);
+	}
 }
 
 /*
@@ -342,7 +431,8 @@ static void migt_wait_load_signal(struct kunit *test)
 	thread = migt_half_way(test, &fake);
 	migt_forget(fake);
 	migt_signal(thread);
-	KUNIT_EXPECT_EQ(test, migt_join(thread), -EINTR);
+	KUNIT_EXPECT_EQ(test, migt_join(thread), -ERESTARTNOHAND);
+	KUNIT_EXPECT_EQ(test, migt_errors(fake), 0);
 	KUNIT_EXPECT_EQ(test, migt_state(fake), VFIO_DEVICE_STATE_RESUMING);
 	KUNIT_EXPECT_EQ(test, fake->nr_arcs, 0);
 	KUNIT_EXPECT_EQ(test, migt_poll(fake->file), EPOLLOUT | EPOLLWRNORM);
@@ -466,7 +556,11 @@ static struct kunit_case migt_wait_cases[] = {
 	KUNIT_CASE(migt_wait_bus_close),
 	KUNIT_CASE(migt_wait_bus_open),
 	KUNIT_CASE(migt_wait_time),
-	KUNIT_CASE(migt_wait_signal),
+	KUNIT_CASE(migt_wait_signal_first),
+	KUNIT_CASE(migt_wait_signal_killable),
+	KUNIT_CASE(migt_wait_signal_second),
+	KUNIT_CASE(migt_wait_signal_fatal),
+	KUNIT_CASE(migt_wait_result),
 	KUNIT_CASE(migt_wait_worker),
 	KUNIT_CASE(migt_wait_load),
 	KUNIT_CASE(migt_wait_load_signal),
