@@ -54,7 +54,9 @@
  * that of the arc that failed, or:
  *
  *  EINVAL	no such state, or no way to it
- *  EINTR	a signal came before the transition took effect
+ *  EINTR	a handler ran before the transition had any effect; nothing has
+ *		changed. A process that is stopped and continued, traced or frozen
+ *		does not notice. Later on only a fatal signal ends a transition
  *  ECANCELED	a reset came; the device is RUNNING and there is no fd
  *  EMFILE,	no fd could be given to the caller; the device is in the state in
  *  EFAULT	which it was. EFAULT of a transition that returns no fd: it was
@@ -95,7 +97,9 @@
  *	another errno		POLLERR		the data was refused; for ever
  *
  * EAGAIN is for O_NONBLOCK and RWF_NOWAIT; io_uring completes inline and waits by
- * poll. EINTR, EAGAIN, EFAULT and ENOMSG change nothing.
+ * poll. EINTR, EAGAIN, EFAULT and ENOMSG change nothing. EINTR is for handlers
+ * without SA_RESTART; a process that is stopped and continued, traced or frozen does
+ * not notice.
  *
  * splice(2) does what read and write do, with the same errnos and those of the pipe
  * (EPIPE), and SPLICE_F_NONBLOCK as O_NONBLOCK. Out of a session it hands references

@@ -3,8 +3,7 @@
  * A10: drain. What the device has begun takes p2p_latency_us, without P2P
  * stop_latency_us, on the arc that quiesces it, or before that arc by a drain.
  *
- * Whether an arc waits is told by a timer's signals: an arc that sleeps in it ends
- * with EINTR, one that has nothing to wait for does not notice them.
+ * Whether an arc waits is told by a reset, which ends one that does.
  */
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -15,7 +14,8 @@
 
 #include "migsim_regs.h"
 
-#define LONG_US		400000	/* a wait that signals are sure to come into */
+#define LONG_US		400000		/* a wait that is sure to be seen */
+#define FOREVER_US	60000000	/* one that only a reset ends in time */
 
 FIXTURE(drain) {
 	struct vfm_device *dev;
@@ -146,6 +146,20 @@ TEST_F(drain, states)
 	}
 }
 
+static bool arc_waits(struct vfm_device *dev, u32 to)
+{
+	struct vfm_set set = { .dev = dev, .state = to };
+	struct vfm_thread setter;
+	bool waits;
+
+	vfm_thread_start(&setter, vfm_thread_set_state, &set);
+	waits = vfm_thread_blocked(&setter);
+	if (waits)
+		vfm_reset(dev);
+	VFIO_ASSERT_EQ(vfm_thread_join(&setter), waits ? -ECANCELED : 0);
+	return waits;
+}
+
 /* Before it is done, the arc is refused and changes nothing; then it is there. */
 static void check_arc(struct vfm_device *dev, u32 from, u32 to)
 {
@@ -157,7 +171,7 @@ static void check_arc(struct vfm_device *dev, u32 from, u32 to)
 	if (data_fd >= 0)
 		VFIO_ASSERT_FALSE(vfm_poll(data_fd, 0, 0) & POLLHUP);
 	wait_drained(fd);
-	VFIO_ASSERT_EQ(__vfm_set_state_signalled(dev, to), 0);
+	VFIO_ASSERT_FALSE(arc_waits(dev, to));
 	vfm_assert_state(dev, to);
 	/* It stays done, until it is closed. */
 	VFIO_ASSERT_EQ(vfm_poll(fd, POLLIN, 0), POLLIN);
@@ -169,11 +183,10 @@ static void check_arc(struct vfm_device *dev, u32 from, u32 to)
 
 TEST_F(drain, arc)
 {
-	configure(self->dev, self->latency, LONG_US);
 	/* What it is for: without, the arc waits. */
-	ASSERT_EQ(-EINTR, __vfm_set_state_signalled(self->dev, self->quiet));
-	vfm_assert_state(self->dev, VFM_RUNNING);
-
+	configure(self->dev, self->latency, FOREVER_US);
+	ASSERT_TRUE(arc_waits(self->dev, self->quiet));
+	configure(self->dev, self->latency, LONG_US);
 	check_arc(self->dev, VFM_RUNNING, self->quiet);
 	if (vfm_supports(self->dev, VFM_PRE_COPY_P2P))
 		check_arc(self->dev, VFM_PRE_COPY, VFM_PRE_COPY_P2P);

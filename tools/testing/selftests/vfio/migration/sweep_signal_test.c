@@ -130,7 +130,7 @@ static void rule(struct vfm_device *dev, const char *line)
 static void stall(FIXTURE_DATA(signal_sweep) *self, enum point in, enum point out)
 {
 	const struct stall stalls[NR_STALLS] = {
-		{ IN_SET, self->from, "arc_stall *->STOP_COPY 1 1 0", false },
+		{ IN_SET, self->from, "arc_stall RUNNING->* 1 1 0", false },
 		{ in, self->from, "save_stall MEMORY 2 1 0", false },
 		{ out, self->to, "load_stall MEMORY 2 1 0", false },
 	};
@@ -156,7 +156,7 @@ static void let_go(FIXTURE_DATA(signal_sweep) *self)
 
 /*
  * As often as it sleeps; the mover does not know when. An arc that is interrupted begins
- * anew, and is let through now and then.
+ * anew.
  */
 static void disturb(FIXTURE_DATA(signal_sweep) *self, long (*fn)(void *))
 {

@@ -237,7 +237,17 @@ TEST_F(unwind, refused_data)
 	}
 }
 
-/* A signal, at every arc of every path, has the effect of a failure there. */
+/* A SET to @set->state that sleeps in an arc, and a signal. */
+static void signal_in_arc(struct vfm_set *set, struct vfm_thread *setter,
+			  u32 from, u32 to)
+{
+	vfm_fault_arc(set->dev, "arc_stall", from, to, 1, 1, 0);
+	vfm_thread_start(setter, vfm_thread_set_state, set);
+	VFM_WAIT(vfm_fault_fired(set->dev, "arc_stall", from, to));
+	vfm_thread_signal(setter);
+}
+
+/* A signal in the first arc of any path leaves the device as it was. */
 TEST_F(unwind, signal)
 {
 	struct vfm_device *dev = self->dev;
@@ -245,26 +255,46 @@ TEST_F(unwind, signal)
 	struct vfm_thread setter;
 	struct vfm_path path;
 	u32 from, to;
-	unsigned int i;
 	int old;
 
 	for_each_path(dev, path, from, to, 1) {
-		for (i = 0; i < path.arcs; i++) {
-			const u32 a = path.state[i], b = path.state[i + 1];
+		old = start_in(dev, &self->stream, from);
+		set.state = to;
+		signal_in_arc(&set, &setter, from, path.state[1]);
+		ASSERT_EQ(-EINTR, vfm_thread_join(&setter));
+		ASSERT_EQ(-1, set.data_fd);
+		ASSERT_EQ(from, vfm_get_state(dev));
+		check_usable(dev, from, old, to);
+		close_if(old);
+	}
+}
 
+/* Once an arc has had an effect, the walk goes on to its end. */
+TEST_F(unwind, signal_later)
+{
+	struct vfm_device *dev = self->dev;
+	struct vfm_set set = { .dev = dev };
+	struct vfm_thread setter;
+	struct vfm_path path;
+	unsigned int i, n = 0;
+	u32 from, to;
+	int old;
+
+	for_each_path(dev, path, from, to, 2) {
+		for (i = 1; i < path.arcs; i++, n++) {
 			old = start_in(dev, &self->stream, from);
-			vfm_fault_arc(dev, "arc_stall", a, b, 1, 1, 0);
 			set.state = to;
-			vfm_thread_start(&setter, vfm_thread_set_state, &set);
-			VFM_WAIT(vfm_fault_fired(dev, "arc_stall", a, b));
-			vfm_thread_signal(&setter);
-			ASSERT_EQ(-EINTR, vfm_thread_join(&setter));
-			ASSERT_EQ(-1, set.data_fd);
-			ASSERT_EQ(vfm_unwind_state(&path, i), vfm_get_state(dev));
-			check_usable(dev, from, old, to);
+			signal_in_arc(&set, &setter, path.state[i],
+				      path.state[i + 1]);
+			vfm_assert_blocked(&setter);
+			vfm_fault_release(dev);
+			ASSERT_EQ(0, vfm_thread_join(&setter));
+			ASSERT_EQ(to, vfm_get_state(dev));
+			close_if(set.data_fd);
 			close_if(old);
 		}
 	}
+	ASSERT_GT(n, 0);
 }
 
 /* A stall that is released is no failure at all. */

@@ -58,7 +58,7 @@ static FILE *vfm_thread_file(int tid, const char *name)
 {
 	char path[64];
 
-	snprintf_assert(path, sizeof(path), "/proc/self/task/%d/%s", tid, name);
+	snprintf_assert(path, sizeof(path), "/proc/%d/%s", tid, name);
 	return fopen(path, "r");
 }
 
@@ -97,8 +97,7 @@ static long vfm_thread_sleeps(int tid)
 	return asleep ? sleeps : -1;
 }
 
-/* In one and the same sleep: a thread also sleeps for a moment to get a page. */
-static bool vfm_thread_stuck(int tid)
+bool vfm_task_stuck(int tid)
 {
 	long sleeps = vfm_thread_sleeps(tid);
 	int i;
@@ -123,7 +122,7 @@ bool vfm_thread_asleep(struct vfm_thread *t)
 bool vfm_thread_blocked(struct vfm_thread *t)
 {
 	VFM_WAIT(atomic_load(&t->tid));
-	VFM_WAIT(atomic_load(&t->done) || vfm_thread_stuck(t->tid));
+	VFM_WAIT(atomic_load(&t->done) || vfm_task_stuck(t->tid));
 	return !atomic_load(&t->done);
 }
 

@@ -45,6 +45,11 @@ bool vfm_thread_asleep(struct vfm_thread *t);
 bool vfm_thread_blocked(struct vfm_thread *t);
 /* Its return value; a thread that does not end by the deadline is a failure. */
 long vfm_thread_join(struct vfm_thread *t);
+/*
+ * Does a thread, of whatever process, sleep in a call, and in one and the same sleep:
+ * it also sleeps for a moment to get a page.
+ */
+bool vfm_task_stuck(int tid);
 /* A signal whose handler does nothing and restarts nothing. */
 void vfm_thread_signal(struct vfm_thread *t);
 
