@@ -52,6 +52,7 @@ struct decode {
 	struct fault first;
 	const struct options *opt;
 	FILE *json;
+	struct outfile out;
 	bool table;
 	bool listed;		/* a section was told of */
 	unsigned char payload[VFIO_MIG_SECTION_MAX];

@@ -90,11 +90,13 @@ int decode_out_open(struct decode *d)
 	const char *json = d->opt->json;
 
 	if (json) {
-		d->json = strcmp(json, "-") ? fopen(json, "we") : stdout;
-		if (!d->json) {
-			say("%s: %s", json, strerror(errno));
-			return -errno;
+		int ret = outfile_open(&d->out, json);
+
+		if (ret) {
+			say("%s: %s", json, strerror(-ret));
+			return ret;
 		}
+		d->json = d->out.f;
 		put(d, "{\n\"file\": ", json_object_new_string(d->name));
 	}
 	d->table = !d->opt->quiet && d->json != stdout;
@@ -255,19 +257,6 @@ static void verdict_json(struct decode *d)
 	put(d, ",\n\"error\": ", fault_json(&d->first));
 }
 
-static int close_json(struct decode *d)
-{
-	bool bad;
-
-	fputs("\n}\n", d->json);
-	bad = fflush(d->json) || ferror(d->json);
-	if (d->json != stdout && fclose(d->json))
-		bad = true;
-	if (bad)
-		say("%s: write report: %s", d->opt->json, strerror(errno));
-	return bad ? -EIO : 0;
-}
-
 /* Return: 0 only for a stream that a receiver takes, and that was told so. */
 int decode_out_verdict(struct decode *d)
 {
@@ -278,10 +267,7 @@ int decode_out_verdict(struct decode *d)
 		printf("valid: %llu sections, %llu bytes\n",
 		       (unsigned long long)d->sections,
 		       (unsigned long long)d->offset);
-	if (d->table && (fflush(stdout) || ferror(stdout))) {
-		say("write table: %s", strerror(errno));
-		ret = -EIO;
-	}
+	ret = stdio_flush() ?: ret;
 	if (f->err)
 		say("%s: %s at byte %llu: %s%s", d->name, err_name(f->err),
 		    (unsigned long long)f->offset, f->reason,
@@ -289,5 +275,6 @@ int decode_out_verdict(struct decode *d)
 	if (!d->json)
 		return ret;
 	verdict_json(d);
-	return close_json(d) ?: ret;
+	fputs("\n}\n", d->json);
+	return outfile_close(&d->out) ?: ret;
 }

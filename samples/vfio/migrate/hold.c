@@ -96,9 +96,11 @@ static void tell(struct device *dev)
 
 int main(int argc, char **argv)
 {
-	struct device *devs = xcalloc(argc, sizeof(*devs));
+	struct device *devs;
 	int nr = 0, i, status;
 
+	stdio_secure();
+	devs = xcalloc(argc, sizeof(*devs));
 	while (nr + 1 < argc && strcmp(argv[nr + 1], "--"))
 		nr++;
 	if (!nr || nr + 2 >= argc) {

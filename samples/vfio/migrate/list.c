@@ -232,17 +232,18 @@ static int write_json(const struct list *l, const struct options *opt)
 {
 	struct json_object *o = json_object_new_array();
 	unsigned int i;
-	FILE *f;
+	struct outfile out;
+	int ret;
 
-	f = strcmp(opt->json, "-") ? fopen(opt->json, "we") : stdout;
-	if (!f) {
-		say("%s: %s", opt->json, strerror(errno));
+	ret = outfile_open(&out, opt->json);
+	if (ret) {
+		say("%s: %s", opt->json, strerror(-ret));
 		json_object_put(o);
-		return -errno;
+		return ret;
 	}
 	for (i = 0; i < l->nr; i++)
 		json_object_array_add(o, entry_json(&l->entries[i], opt->probe));
-	return json_write(f, opt->json, o);
+	return json_write(&out, o);
 }
 
 int list_run(const struct options *opt)

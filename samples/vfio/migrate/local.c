@@ -360,6 +360,27 @@ static int exit_status(const struct migration *m)
 	return m->committed ? EXIT_MOVED_BUT : EXIT_NOT_MOVED;
 }
 
+/* What cannot be written has been told, but is no success. */
+static void report(struct migration *m)
+{
+	int ret;
+
+	if (m->committed) {
+		stdio_status(EXIT_MOVED_BUT);
+		if (!m->opt->quiet)
+			report_table(m);
+	}
+	ret = stdio_flush();
+	if (ret)
+		fail_at(&m->fail, "-", -ret, "write table", "%s", strerror(-ret));
+	ret = report_json(m);
+	if (ret)
+		fail_at(&m->fail, m->opt->json, -ret, "write report", "%s",
+			strerror(-ret));
+	if (m->fail.set)
+		report_outcome(m);
+}
+
 int local_run(const struct options *opt, char **specs, unsigned int nr)
 {
 	struct migration m = { .opt = opt, .nr = nr };
@@ -381,13 +402,8 @@ int local_run(const struct options *opt, char **specs, unsigned int nr)
 	if (!m.fail.set)
 		run(&m);
 	m.end_ns = now_ns();
+	report(&m);
 	status = exit_status(&m);
-	if (m.fail.set)
-		report_outcome(&m);
-	if (m.committed && !opt->quiet)
-		report_table(&m);
-	if (report_json(&m) && status == EXIT_MOVED)
-		status = EXIT_MOVED_BUT;
 	release(&m);
 	return status;
 }

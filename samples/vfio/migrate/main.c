@@ -297,6 +297,7 @@ int main(int argc, char **argv)
 	};
 	int status;
 
+	stdio_secure();
 	argp_err_exit_status = EXIT_BAD_USAGE;
 	cl.args = xcalloc(argc, sizeof(*cl.args));
 	argp_parse(&argp, argc, argv, 0, NULL, &cl);

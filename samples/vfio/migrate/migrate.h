@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include <linux/vfio.h>
 
@@ -221,6 +222,7 @@ struct migration {
 	struct engine engine;
 	struct failure fail;	/* the first one */
 	bool fail_told;
+	bool report;		/* there is a file to write it to */
 	struct job *jobs;	/* room for two a pair; those of the phase */
 	unsigned int nr_jobs;
 	enum phase phase;
@@ -238,7 +240,6 @@ struct migration {
 	uint64_t progress_ns;
 	uint64_t progress_bytes;
 	uint64_t phase_ns[PHASE_NR];
-	FILE *json;
 };
 
 /* util.c */
@@ -252,6 +253,25 @@ int fail_at(struct failure *fail, const char *device, int err,
 	    const char *step, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 int raise_nofile(struct failure *fail, unsigned long want);
+
+/* stdio.c */
+void stdio_secure(void);
+bool stdio_missing(int fd);
+void stdio_status(int status);
+int stdio_flush(void);
+
+/* outfile.c */
+struct outfile {
+	FILE *f;
+	const char *name;
+	mode_t mode;		/* of the file that is replaced, 0 if new */
+	char target[PATH_MAX];	/* what is replaced; "" if written in place */
+	char tmp[PATH_MAX];
+};
+
+int outfile_open(struct outfile *o, const char *name);
+int outfile_try(const char *name);
+int outfile_close(struct outfile *o);
 
 /* names.c */
 bool name_is_valid(const char *name);
@@ -359,7 +379,7 @@ void report_outcome(const struct migration *m);
 void report_progress(struct migration *m);
 void report_switch(const struct migration *m);
 struct json_object;
-int json_write(FILE *f, const char *name, struct json_object *o);
+int json_write(struct outfile *out, struct json_object *o);
 
 /* inuse.c */
 enum use { USE_NO, USE_YES, USE_UNKNOWN };

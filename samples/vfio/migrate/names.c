@@ -222,9 +222,11 @@ static void sysfs_of_fd(int fd, struct dev_path *path)
 static int from_fd(const char *name, int fd, struct dev_path *path,
 		   struct failure *fail)
 {
-	if (fcntl(fd, F_GETFD) < 0)
+	if (stdio_missing(fd) || fcntl(fd, F_GETFD) < 0)
 		return fail_at(fail, name, EBADF, "open",
-			       "no such file descriptor was handed over");
+			       "no such file descriptor was handed over%s",
+			       fd == STDOUT_FILENO || fd == STDERR_FILENO ?
+			       " (messages go there: use a number above 2)" : "");
 	path->fd = fd;
 	sysfs_of_fd(fd, path);
 	return 0;

@@ -114,7 +114,7 @@ void report_table(struct migration *m)
 	char a[16], b[16];
 	unsigned int i;
 
-	if (m->json == stdout)
+	if (m->opt->json && !strcmp(m->opt->json, "-"))
 		return;
 	printf("%-36s %-36s %10s %10s %6s %12s\n", "source", "destination",
 	       "pre-copy", "stop-copy", "rounds", "downtime");
@@ -135,7 +135,6 @@ void report_table(struct migration *m)
 	       ns_to_ms(m->phase_ns[PHASE_STOP]),
 	       ns_to_ms(m->phase_ns[PHASE_DRAIN]),
 	       ns_to_ms(m->phase_ns[PHASE_CONFIRM]));
-	fflush(stdout);
 }
 
 static void add_str(struct json_object *o, const char *key, const char *v)
@@ -226,36 +225,37 @@ static struct json_object *report_object(struct migration *m)
 	return o;
 }
 
-/* The file is opened first, so that a bad name fails before anything else. */
+/* Tried first, so that a bad name fails before anything else. */
 int report_open(struct migration *m)
 {
-	if (!m->opt->json)
+	int ret = m->opt->json ? outfile_try(m->opt->json) : 0;
+
+	m->report = m->opt->json && !ret;
+	if (!ret)
 		return 0;
-	m->json = strcmp(m->opt->json, "-") ? fopen(m->opt->json, "we") : stdout;
-	if (m->json)
-		return 0;
-	return fail_at(&m->fail, m->opt->json, errno, "open report", "%s",
-		       strerror(errno));
+	return fail_at(&m->fail, m->opt->json, -ret, "open report", "%s",
+		       strerror(-ret));
 }
 
-int json_write(FILE *f, const char *name, struct json_object *o)
+/* Frees @o. */
+int json_write(struct outfile *out, struct json_object *o)
 {
-	bool bad;
-
-	fprintf(f, "%s\n", json_object_to_json_string_ext(o,
+	fprintf(out->f, "%s\n", json_object_to_json_string_ext(o,
 		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
-	bad = fflush(f) || ferror(f);
-	if (f != stdout && fclose(f))
-		bad = true;
-	if (bad)
-		say("%s: write report: %s", name, strerror(errno));
-	return bad ? -EIO : 0;
+	return outfile_close(out);
 }
 
 int report_json(struct migration *m)
 {
-	if (!m->json)
+	struct outfile out;
+	int ret;
+
+	if (!m->report)
 		return 0;
-	return json_write(m->json, m->opt->json, report_object(m));
+	ret = outfile_open(&out, m->opt->json);
+	if (!ret)
+		return json_write(&out, report_object(m));
+	say("%s: write report: %s", m->opt->json, strerror(-ret));
+	return ret;
 }
