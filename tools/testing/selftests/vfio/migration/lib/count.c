@@ -4,9 +4,9 @@
 #include <libvfio/count.h>
 
 #define FEWEST	4
-/* VFM_FEWER of machines that take a second for what is done in milliseconds. */
-#define SLOW		10
-#define SLOW_STRIDE	3
+/* From here on VFM_FEWER is a part of the points as well, and not of rounds alone. */
+#define FEWER_POINTS	30
+#define STRIDE		10
 
 void vfm_count(const char *key, u64 n)
 {
@@ -41,5 +41,5 @@ unsigned int vfm_rounds(unsigned int standard)
 
 unsigned int vfm_stride(void)
 {
-	return !number("VFM_ROUNDS") && number("VFM_FEWER") >= SLOW ? SLOW_STRIDE : 1;
+	return !number("VFM_ROUNDS") && number("VFM_FEWER") >= FEWER_POINTS ? STRIDE : 1;
 }

@@ -21,8 +21,8 @@ void vfm_count(const char *key, u64 n);
 unsigned int vfm_rounds(unsigned int standard);
 
 /*
- * Which points of a sweep are tried, where that takes long: each, or each third one if
- * VFM_FEWER says that the machine is slow, and another kernel tries them all.
+ * Which points of a sweep are tried, where that takes long: each, or each tenth one if
+ * VFM_FEWER asks for a short form.
  */
 unsigned int vfm_stride(void);
 
