@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # make check-mutants: prove that the tests notice planted defects.
-# mutants.sh [PATCH...], default mutants/*.patch.
+# mutants.sh [PATCH...], default mutants/*.patch, or those of which MUTANTS has the name
+# or a pattern: MUTANTS='[1-4]*' is some of the work, and can be done apart from the rest.
 #
 # A mutant is a patch whose head names what has to notice it:
 #
@@ -23,7 +24,19 @@ kinds=(uml debian) workers=2
 tools/testing/vm/deps.sh || exit 1
 rm -rf "$out"
 mkdir -p "$out"
-[ $# -gt 0 ] || set -- "$CHECK_DIR"/mutants/*.patch
+read -ra wanted <<< "${MUTANTS:-*}"
+if [ $# -eq 0 ]; then
+	mapfile -t patches < <(cd "$CHECK_DIR/mutants" && compgen -G '*.patch' | sort -V)
+	for patch in "${patches[@]}"; do
+		for pattern in "${wanted[@]}"; do
+			# shellcheck disable=SC2053 # it is a pattern
+			[[ ${patch%.patch} == $pattern ]] || continue
+			set -- "$@" "$CHECK_DIR/mutants/$patch"
+			break
+		done
+	done
+fi
+[ $# -gt 0 ] || { echo "mutants.sh: there is no ${MUTANTS:-patch}" >&2; exit 1; }
 
 UML=$(tools/testing/vm/uml-build.sh) || exit 1
 headers=$(tools/testing/vm/kernel.sh headers) || exit 1
