@@ -20,12 +20,7 @@ EXPECTED_SKIPS=$SELFTESTS/expected-skips.kasan
 programs=(migsim_log_test conf_logging_test)
 limit=$([ "$flavour" = kasan ] && echo 2400 || echo 900)
 
-# build KERNEL FOLDER: the modules for it
-build()
-{
-	quiet_step "modules-$1" make modules W=1 KDIR="$2" CFLAGS_KCSAN= \
-		MODULES="$out/modules-$1" FARM="$TOP/build/farm/check-qemu-$1"
-}
+declare -A modules
 
 # on_newest: the machines of this subshell
 on_newest() { export VM_KERNEL=$newest/image VM_APPEND=sysctl.kernel.watchdog_thresh=60; }
@@ -38,7 +33,7 @@ migrate()
 	[ "$how" = type1 ] && kernel=debian
 	[ $kernel = debian ] || on_newest
 	mkdir "$out/$how"
-	VM_CONSOLE=console "$RUN" -M "$out/modules-$kernel" -m 3G -t "$limit" \
+	VM_CONSOLE=console "$RUN" -M "${modules[$kernel]}" -m 3G -t "$limit" \
 		-o "$out/$how" -- "$CHECK_DIR/guest-qemu.py" "$qemu" "$how" \
 		"${scenarios[@]}" > "$out/$how.tap"
 	echo $? > "$out/$how.rc"
@@ -49,7 +44,7 @@ guide()
 {
 	mkdir "$out/guide"
 	VM_CONSOLE=console "$RUN" -n -m 3G -t "$limit" -o "$out/guide" -- \
-		"$CHECK_DIR/guest-guide.sh" "$qemu" "$out/modules-debian" > "$out/guide.tap"
+		"$CHECK_DIR/guest-guide.sh" "$qemu" "${modules[debian]}" > "$out/guide.tap"
 	echo $? > "$out/guide.rc"
 }
 
@@ -57,7 +52,7 @@ guide()
 selftests()
 {
 	on_newest
-	RUN_FLAGS=(-m 3G -M "$out/modules-newest")
+	RUN_FLAGS=(-m 3G -M "${modules[newest]}")
 	run_tests 1 "$out/selftests" 300 "${programs[@]}"
 }
 
@@ -78,13 +73,17 @@ qemu=$(tools/testing/vm/qemu-fetch.sh)/qemu || exit 1
 besides=()
 if [[ " ${attach[*]} " = *' type1 '* ]]; then
 	step kernel-debian tools/testing/vm/kernel.sh all
-	build debian "$(tools/testing/vm/kernel.sh headers)"
+	# The same as "make check" has built.
+	step modules-debian make modules W=1
+	modules[debian]=$TOP/build/modules/$(tools/testing/vm/kernel.sh release) || exit 1
 	besides+=(guide)
 fi
 if [[ " ${attach[*]} " =~ ' group '|' cdev ' ]]; then
 	step kernel-newest tools/testing/vm/x86-build.sh "$flavour"
 	newest=$(tools/testing/vm/x86-build.sh "$flavour") || exit 1
-	build newest "$newest"
+	modules[newest]=$out/modules-newest
+	quiet_step modules-newest make modules W=1 KDIR="$newest" CFLAGS_KCSAN= \
+		MODULES="${modules[newest]}" FARM="$TOP/build/farm/check-qemu-newest"
 	step programs make programs
 	besides+=(selftests)
 fi
