@@ -19,7 +19,7 @@ seed=$((${VFM_SEED:-1} & 0xffffffff))
 defect_runs=30000
 
 tools/testing/vm/deps.sh || exit 1
-rm -rf "$out" build/reliability/check-fuzz.json
+rm -rf "$out" "$RELIABILITY/check-fuzz.json"
 mkdir -p "$out"
 
 # Freed memory that is kept to be guarded, or else caches hold little else.

@@ -201,7 +201,7 @@ judge_traces()
 }
 
 tools/testing/vm/deps.sh || exit 1
-rm -rf "$out" build/reliability/check-model.json
+rm -rf "$out" "$RELIABILITY/check-model.json"
 mkdir -p "$out"
 
 echo "TAP version 13"

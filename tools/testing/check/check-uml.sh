@@ -12,7 +12,7 @@ out=$TOP/build/check-uml
 EXPECTED_SKIPS=${EXPECTED_SKIPS:-$SELFTESTS/expected-skips.uml}
 
 tools/testing/vm/deps.sh || exit 1
-rm -rf "$out" build/reliability/check-uml.json
+rm -rf "$out" "$RELIABILITY/check-uml.json"
 mkdir -p "$out"
 
 echo "TAP version 13"

@@ -15,6 +15,8 @@ RUN=${VM:-$TOP/tools/testing/vm/run.sh}
 # More options for the machines of run_tests.
 RUN_FLAGS=()
 SELFTESTS=$TOP/tools/testing/selftests/vfio/migration
+# What each target has counted, see reliability.sh.
+export RELIABILITY=${RELIABILITY:-$TOP/build/reliability}
 
 PASSED=0 FAILED=0 SKIPPED=0
 NUMBER=0

@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# reliability.sh TARGET FOLDER [KEY=VALUE...]: add up what the tests of a make
+# reliability.sh [TARGET FOLDER [KEY=VALUE...]]: add up what the tests of a make
 # target counted, and write build/reliability.json, the sum over all targets that
-# have run since "make clean".
+# have run since "make clean", or, by "make check-all", on its commit. Without a
+# target, write it again.
 #
 # A test counts by a line "# count KEY N" (vfm_count() in C), in a .tap file below
 # FOLDER. Complaints are taken from the logs of the machines there, but for those in
@@ -14,11 +15,9 @@
 # shellcheck source=tools/testing/vm/lib.sh
 . "$(dirname "$0")/../vm/lib.sh"
 
-target=${1:?} dir=${2:?}
-shift 2
-parts=$VM_TOP/build/reliability
+parts=${RELIABILITY:-$VM_TOP/build/reliability}
 all=$VM_TOP/build/reliability.json
-mkdir -p "$parts"
+mkdir -p "$parts" "${all%/*}"
 
 # What the project promises to say, even of nothing.
 keys=(fail_nth_points fault_runs reset_points kill_points signal_points
@@ -51,13 +50,23 @@ leaks()
 		awk '{ n += $2 } END { print n + 0 }'
 }
 
+# add_up TARGET FOLDER [KEY=VALUE...]
+add_up()
 {
-	counts
-	[ -z "$(logs -print -quit)" ] || echo "splats=$(splats)"
-	[ -z "${LEAKS:-}" ] || echo "leaks=$(leaks)"
-	[ $# -eq 0 ] || printf '%s\n' "$@"
-} | jq -R 'split("=") | { (.[0]): (.[1] | tonumber) }' | jq -e -s add \
-	> "$parts/$target.json" || exit 1
+	local target=$1 dir=$2
+	shift 2
+
+	{
+		counts
+		[ -z "$(logs -print -quit)" ] || echo "splats=$(splats)"
+		[ -z "${LEAKS:-}" ] || echo "leaks=$(leaks)"
+		[ $# -eq 0 ] || printf '%s\n' "$@"
+	} | jq -R 'split("=") | { (.[0]): (.[1] | tonumber) }' | jq -e -s add \
+		> "$parts/$target.json"
+}
+
+[ $# -eq 0 ] || add_up "$@" || exit 1
+[ -n "$(find "$parts" -name '*.json')" ] || exit 1
 
 # Shares of the code are no sums; the last measurement counts.
 jq -n --arg keys "${keys[*]}" '
