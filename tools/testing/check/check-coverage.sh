@@ -21,7 +21,7 @@ least_lines=95 least_branches=85
 export VFM_TRACED='fsm_test reset_test unwind_test session_test'
 
 tools/testing/vm/deps.sh || exit 1
-rm -rf "$out" build/reliability/check-coverage.json
+rm -rf "$out" "$RELIABILITY/check-coverage.json"
 mkdir -p "$out"
 
 # counters OUT...: what all machines counted, and the notes of the compiler, to
@@ -95,12 +95,12 @@ export UML
 build_with_kunit "$UML" ARCH=um GCOV_PROFILE=y KCOV_INSTRUMENT=y
 step programs make programs
 RUN_FLAGS=(-M "$out/modules")
+first=(kunit_first :)
 start_selftests
 wait
 collect_selftests
 judge_traces
-run_kunit "$out/results" "$out/modules/vfio-migration.ko" \
-	"$out/kunit/vfio-migration-kunit.ko"
+judge_kunit "$out/results"
 
 step counters counters "$out"/selftests/gcov* "$out/results/gcov"
 if "$CHECK_DIR/coverage.py" "$out/gcov" "$source" "$gaps" > "$out/report"; then

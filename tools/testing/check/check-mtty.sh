@@ -185,8 +185,7 @@ step mtty build_mtty
 step modules make modules W=1
 step programs make programs
 read_expected
-mapfile -t programs < <(make -s -C "$SELFTESTS" list | xargs -n 1 |
-	grep '^conf_.*_test$' | sort)
+mapfile -t programs < <(list_tests 'conf_*_test' | sort)
 mapfile -t hostile < <(sed -n 's/^TEST_F(\(.*\), \(.*\))$/\1.full_group.\2/p' \
 	"$SELFTESTS/conf_hostile_test.c")
 

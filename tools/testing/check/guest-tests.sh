@@ -6,12 +6,14 @@
 # status in PROGRAM.rc as the last thing, in $VM_OUT. A program that says in
 # .started that it was MACHINE's and has no .rc has taken the machine down with
 # it. Machines that share the folder share the programs out among them. Of those in
-# $VFM_TRACED a trace is left as well, in PROGRAM.trace.
+# $VFM_TRACED a trace is left as well, in PROGRAM.trace. $VFM_OPTIONS is for all programs
+# that are no scripts: options of the harness.
 
 # shellcheck source=tools/testing/check/guest-lib.sh
 . "$(dirname "$0")/guest-lib.sh"
 machine=$1 bin=$2 limit=$3
 shift 3
+read -ra harness <<< "${VFM_OPTIONS:-}"
 watch_races vfio_migration migsim
 
 for program; do
@@ -20,10 +22,11 @@ for program; do
 	echo "$machine" > "$VM_OUT/$program.started"
 	echo "check: $program" > /dev/kmsg
 	cd "$VM_OUT" || exit 1
-	rc=0 traced=
+	rc=0 traced='' options=("${harness[@]}")
+	[[ $program != *.sh ]] || options=()
 	[[ " ${VFM_TRACED:-} " != *" $program "* ]] || traced=1
 	[ -z "$traced" ] || start_trace
-	run_test "$limit" "$program" "$bin/$program" || rc=$?
+	run_test "$limit" "$program" "$bin/$program" "${options[@]}" || rc=$?
 	[ -z "$traced" ] || save_trace "$program.trace"
 	echo $rc > "$program.rc"
 	printf '# %-24s status %d, %d s\n' "$program" $rc $((SECONDS - start))
