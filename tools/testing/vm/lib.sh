@@ -105,8 +105,8 @@ vm_job()
 	echo "$VM_OUT" > "$VM_JOB/outdir"
 	{
 		declare -p VM_TOKEN VM_OUT VM_MODULES VM_KIND
-		printf 'VM_IMAGE=%q\nVM_PATH=%q\nVM_CWD=%q\nVM_NO_LEAKS=%q\n' \
-			"$1" "$PATH" "$PWD" "${VM_NO_LEAKS:-}"
+		printf 'VM_IMAGE=%q\nVM_PATH=%q\nVM_CWD=%q\n' \
+			"$1" "$PATH" "$PWD"
 	} > "$VM_JOB/env"
 	printf '%q ' "${VM_COMMAND[@]}" > "$VM_JOB/command"
 }
