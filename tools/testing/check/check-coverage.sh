@@ -94,10 +94,12 @@ export UML
 # KCOV is for fuzz_test, which goes where it has not been.
 build_with_kunit "$UML" ARCH=um GCOV_PROFILE=y KCOV_INSTRUMENT=y
 step programs make programs
+start runner env KDIR="$UML" ARCH=um tools/testing/vm/selftest.sh "$RUN"
 RUN_FLAGS=(-M "$out/modules")
 first=(kunit_first :)
 start_selftests
 wait
+collect runner
 collect_selftests
 judge_traces
 judge_kunit "$out/results"
