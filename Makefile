@@ -37,27 +37,32 @@ help:
 	@echo '  programs      vfio-migrate and the selftests, into build/bin/'
 	@echo '  uml           modules and programs for the User Mode Linux kernel;'
 	@echo '                run them by $(VM)/uml.sh'
-	@echo '  check-mutants prove that the tests notice planted defects'
 	@echo '  bench         figures, each against something else in the same run, into'
 	@echo '                build/bench.json; BENCH=qemu: on Debian'\''s kernel'
 	@echo '  bench-doc     the same, and its table into Documentation/'
 	@echo '  check-bench   a quick try of it, in User Mode Linux: all figures are there'
+	@echo '  kunit         unit tests of the core, in User Mode Linux'
 	@echo '  check-uml     all tests on the newest kernel as User Mode Linux'
 	@echo '  check-coverage'
 	@echo '                the same, and what of the core they reach'
 	@echo '  check-debug   all tests on the newest kernel with KASAN, lockdep and others;'
-	@echo '                FLAVOUR=kcsan: with KCSAN'
-	@echo '  check-qemu    stock QEMU migrates machines that use migsim devices'
+	@echo '                SHORT=1: those that such a kernel is most likely to object to'
+	@echo '  check-kcsan   the same with KCSAN'
+	@echo '  check-qemu    stock QEMU migrates machines that use migsim devices;'
+	@echo '                ATTACH=type1: on Debian'\''s kernel alone'
 	@echo '  check-fuzz    the parser of streams under libFuzzer, and the descriptions'
 	@echo '                for syzkaller; ROUNDS=N does N times as much'
+	@echo '  check-model   search a model of sessions, reset and close for mistakes in'
+	@echo '                the order of things; ROUNDS=N: a bigger one, for longer'
 	@echo '  check-mtty    judge mainline'\''s mtty: its known defects, and nothing else'
+	@echo '  check-mutants prove that the tests notice planted defects;'
+	@echo '                MUTANTS=: names of some, or patterns'
 	@echo '  reliability   what they have tried in all, and whether that is enough'
+	@echo '  check-all     all of these, one after the other, results kept by commit:'
+	@echo '                what has passed is not run again; TARGETS=: some of them'
 	@echo '  conformance   judge a device of this machine, as root and without a VM:'
 	@echo '                DEVICE= PCI address, mdev uuid or /dev/vfio/devices/vfioN,'
 	@echo '                DESTRUCTIVE=1 adds tests that may break it and the machine'
-	@echo '  check-model   search a model of sessions, reset and close for mistakes in'
-	@echo '                the order of things; ROUNDS=N: a bigger one, for longer'
-	@echo '  kunit         unit tests of the core, in User Mode Linux'
 	@echo '  graphs        write what the audit tool prints into Documentation/'
 	@echo '  clean         remove build/ (downloads stay in the cache,'
 	@echo '                $${VFIO_MIGRATION_CACHE:-~/.cache/vfio-migration})'
@@ -159,10 +164,13 @@ check-coverage:
 kunit:
 	@$(CHECK)/kunit.sh
 
-# check-kasan is what it was called when it had one flavour.
-.PHONY: check-debug check-kasan
-check-debug check-kasan:
+.PHONY: check-debug
+check-debug:
 	@$(CHECK)/check-debug.sh
+
+.PHONY: check-kcsan
+check-kcsan:
+	@FLAVOUR=kcsan $(CHECK)/check-debug.sh
 
 .PHONY: check-qemu
 check-qemu:
@@ -191,6 +199,11 @@ check-model:
 .PHONY: check-mutants
 check-mutants:
 	@$(CHECK)/mutants.sh
+
+# Each of the targets above is one of its list.
+.PHONY: check-all
+check-all:
+	@TARGETS='$(TARGETS)' $(CHECK)/check-all.sh
 
 .PHONY: clean
 clean:
