@@ -102,8 +102,8 @@ struct vfio_mig_precopy {
  * @reset: bring the device into the state it has after power on, RUNNING. Cannot
  *	fail. Follows VFIO_DEVICE_RESET and errors that reset clears (A6). May run
  *	under memory_lock (PCI).
- * @data_size: bytes that save() would produce if the device stopped now (B8).
- *	Called in any state.
+ * @data_size: bytes that save() would produce if the device stopped now (B8), not
+ *	less than precopy_info() tells. Called in any state.
  * @precopy_info: fill @info, zeroed before. Mandatory with PRE_COPY.
  * @drain: optional, for &vfio_mig_config.drain (A10). @on: take no new work, in
  *	RUNNING and PRE_COPY; vfio_mig_drained() says that the old is finished, maybe

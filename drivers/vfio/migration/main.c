@@ -101,6 +101,9 @@ static int vfio_mig_get_state(struct vfio_device *vdev,
 	return 0;
 }
 
+/* Sections that are no full page. */
+#define VFIO_MIG_FRAMING_SMALL	(8 * sizeof(struct vfio_mig_section_header))
+
 /**
  * vfio_mig_framing - what the headers of sections add to a payload
  * @bytes: of payload that is still to come
@@ -112,14 +115,15 @@ u64 vfio_mig_framing(u64 bytes)
 	if (!bytes)
 		return 0;
 
-	return (div_u64(bytes, PAGE_SIZE) + 8) *
-	       sizeof(struct vfio_mig_section_header);
+	return div_u64(bytes, PAGE_SIZE) * sizeof(struct vfio_mig_section_header) +
+	       VFIO_MIG_FRAMING_SMALL;
 }
 
 /**
  * vfio_mig_data_size - VFIO_DEVICE_FEATURE_MIG_DATA_SIZE
  * @mig: device
- * @length: set to bytes of the stream if the device stopped now
+ * @length: set to bytes of the stream if the device stopped now, never less than
+ *	GET_PRECOPY_INFO would tell
  *
  * Rule: B8.
  * Return: 0 or -EINTR.
@@ -141,8 +145,10 @@ int vfio_mig_data_size(struct vfio_mig *mig, unsigned long *length)
 			 session->save.unread_later;
 		spin_unlock(&session->lock);
 	}
+	/* GET_PRECOPY_INFO counts two passes with small sections each. */
 	*length = sizeof(struct vfio_mig_stream_header) + bytes +
-		  vfio_mig_framing(bytes) + sizeof(struct vfio_mig_section_end);
+		  vfio_mig_framing(bytes) + VFIO_MIG_FRAMING_SMALL +
+		  VFIO_MIG_END_LENGTH;
 	vfio_mig_unlock(mig);
 
 	return 0;

@@ -178,9 +178,12 @@ static void migt_power_on(struct vfio_mig *mig)
 	fake->next = 0;
 }
 
+/* No more than it tells by precopy_info(): the least that is right. */
 static u64 migt_data_size(struct vfio_mig *mig)
 {
-	return 0;
+	struct migt_fake *fake = vfio_mig_priv(mig);
+
+	return fake->initial + fake->dirty;
 }
 
 static void migt_precopy_info(struct vfio_mig *mig,

@@ -111,8 +111,8 @@ struct migt_section {
  * @sections: what save() sends
  * @nr_sections: how many
  * @next: section that save() sends next
- * @initial: for precopy_info()
- * @dirty: for precopy_info()
+ * @initial: for precopy_info() and data_size()
+ * @dirty: for precopy_info() and data_size()
  * @infos: times that precopy_info() was called
  * @saves: times that save() was called
  * @loaded: sections that load() took since the last reset

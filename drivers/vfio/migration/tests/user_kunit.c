@@ -268,6 +268,66 @@ static void migt_user_info_refused(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -ENOTTY, migt_ioctl(fake, 0xdead, page));
 }
 
+static u64 migt_stop_copy_length(struct migt_fake *fake)
+{
+	unsigned long length = 0;
+
+	KUNIT_EXPECT_EQ(fake->test, 0,
+			fake->vdev.mig_ops->migration_get_data_size(&fake->vdev,
+								    &length));
+	return length;
+}
+
+/* GET_PRECOPY_INFO and MIG_DATA_SIZE of one moment: a part, and the whole. */
+static void migt_expect_part(struct migt_fake *fake, void __user *page,
+			     u64 initial, u64 dirty)
+{
+	struct vfio_precopy_info info;
+
+	fake->initial = initial;
+	fake->dirty = dirty;
+	KUNIT_EXPECT_EQ(fake->test, migt_info(fake, page, &info), 0);
+	KUNIT_EXPECT_GE_MSG(fake->test, migt_stop_copy_length(fake),
+			    info.initial_bytes + info.dirty_bytes,
+			    "%llu initial, %llu dirty", initial, dirty);
+	migt_settle();
+}
+
+/* Whatever the counts are, and whether or not something is queued (B8). */
+static void migt_user_data_size(struct kunit *test)
+{
+	static const u64 counts[] = {
+		0, 1, 56, 4095, 4096, 4097, 8191, 12288, 1000000, 1ULL << 40,
+	};
+	struct migt_fake *fake = migt_new(test, MIGT_ALL, NULL);
+	void __user *page = migt_user_page(test);
+	unsigned int i, j, queued;
+
+	KUNIT_ASSERT_EQ(test, migt_go(fake, VFIO_DEVICE_STATE_PRE_COPY), 1);
+	migt_settle();
+	fake->sections = migt_sections;
+	for (queued = 0; queued <= ARRAY_SIZE(migt_sections); queued++) {
+		fake->nr_sections = queued;
+		for (i = 0; i < ARRAY_SIZE(counts); i++)
+			for (j = 0; j < ARRAY_SIZE(counts); j++)
+				migt_expect_part(fake, page, counts[i],
+						 counts[j]);
+	}
+}
+
+/* A device without any state has a stream all the same. */
+static void migt_user_data_size_empty(struct kunit *test)
+{
+	struct migt_fake *fake = migt_new(test, MIGT_ALL, NULL);
+	u64 length = migt_stop_copy_length(fake);
+	void *buf = kunit_kzalloc(test, SZ_4K, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, buf);
+	KUNIT_ASSERT_EQ(test, migt_go(fake, VFIO_DEVICE_STATE_STOP_COPY), 1);
+	migt_settle();
+	KUNIT_EXPECT_GE(test, length, migt_read_all(fake, buf, SZ_4K));
+}
+
 /* FIONREAD: what a read would give now. */
 static void migt_user_fionread(struct kunit *test)
 {
@@ -300,6 +360,8 @@ static struct kunit_case migt_user_cases[] = {
 	KUNIT_CASE(migt_user_reinit_told),
 	KUNIT_CASE(migt_user_reinit_not_told),
 	KUNIT_CASE(migt_user_info_refused),
+	KUNIT_CASE(migt_user_data_size),
+	KUNIT_CASE(migt_user_data_size_empty),
 	KUNIT_CASE(migt_user_fionread),
 	{}
 };
