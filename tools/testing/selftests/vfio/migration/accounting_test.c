@@ -185,6 +185,40 @@ TEST_F(accounting, data_size)
 	ASSERT_LE(size, vfm_data_size(self->dev));
 }
 
+/* Pairs of questions to a device that dirties its memory as fast as it can. */
+#define PAIRS		100000
+#define PAIRS_READ	64	/* one read for so many */
+
+/* In this order the whole may only have grown in between. */
+TEST_F_TIMEOUT(accounting, data_size_covers_precopy_info, 600)
+{
+	struct vfio_precopy_info info;
+	u64 dirty = 0, told;
+	unsigned int i;
+	int fd;
+
+	/* One with PRE_COPY is enough, as it takes a while. */
+	if (strcmp(variant->type, MIGSIM_FULL))
+		return;
+	vfm_close(self->dev);
+	vfm_attr_set(self->dev, "dirty_rate", 1ULL << 32);
+	vfm_open(self->dev);
+	fd = vfm_enter(self->dev, VFM_PRE_COPY);
+	vfm_nonblock(fd, true);
+	for (i = 0; i < vfm_rounds(PAIRS); i++) {
+		info = (struct vfio_precopy_info) { .flags = 0 };
+		vfm_precopy_info(fd, &info);
+		told = info.initial_bytes + info.dirty_bytes;
+		ASSERT_GE(vfm_data_size(self->dev), told);
+		dirty += !!info.dirty_bytes;
+		if (i % PAIRS_READ == 0)
+			vfm_read(fd, self->page, sizeof(self->page));
+	}
+	/* It was about something. */
+	ASSERT_NE(0, dirty);
+	close(fd);
+}
+
 TEST_F(accounting, fionread)
 {
 	size_t n, got;
