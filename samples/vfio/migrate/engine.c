@@ -80,7 +80,7 @@ static void read_done(struct migration *m, struct pair *p, int res)
 	} else if (!res) {
 		s->mode = STREAM_END;
 	} else {
-		read_failed(p, -res, &m->fail);
+		read_failed(p, -res, !p->src.busy, &m->fail);
 	}
 }
 

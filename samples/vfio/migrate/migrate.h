@@ -74,6 +74,7 @@ struct device {
 	uint32_t found;		/* state before we touched it */
 	uint32_t state;		/* state that the kernel told last */
 	bool touched;		/* it was asked to leave the state it was found in */
+	bool busy;		/* main thread only: its worker has a job */
 };
 
 /* What happens to a device or pair, in this order. */
@@ -336,7 +337,7 @@ void stream_check(struct migration *m, struct stream *s);
 bool stream_converged(const struct stream *s, const struct options *opt);
 bool streams_converged(struct migration *m);
 bool stream_drained(const struct stream *s);
-int read_failed(struct pair *p, int err, struct failure *fail);
+int read_failed(struct pair *p, int err, bool ask, struct failure *fail);
 int write_failed(struct pair *p, int err, struct failure *fail);
 
 /* engine.c */

@@ -91,6 +91,7 @@ void reap_jobs(struct migration *m)
 		if (!job->posted || job->reaped || !pool_done(&m->pool, job))
 			continue;
 		job->reaped = true;
+		job->dev->busy = false;
 		job_ended(m, job);
 		if (job->fail.set)
 			job_failed(m, job);
@@ -123,6 +124,7 @@ static unsigned int fill_jobs(struct migration *m, fill_fn fill)
 static void post(struct migration *m, struct job *job)
 {
 	job->posted = true;
+	job->dev->busy = true;
 	pool_post(&m->pool, job->worker, job);
 }
 

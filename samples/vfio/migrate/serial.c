@@ -59,7 +59,7 @@ static int copy_chunk(struct job *job, struct pair *p)
 	}
 	if (!n || (errno == ENOMSG && !s->stopped))
 		return 1;
-	return read_failed(p, errno, &job->fail);
+	return read_failed(p, errno, true, &job->fail);
 }
 
 /* One turn of all devices; returns how many had something, or -errno. */

@@ -131,9 +131,10 @@ bool device_reason(struct device *dev, int err, char *buf, size_t size)
 	if (last->offset != VFIO_MIGX_NO_OFFSET)
 		snprintf(at, sizeof(at), " at byte %llu",
 			 (unsigned long long)last->offset);
-	snprintf(buf, size, "%s -> %s: %.*s%s", state_name(last->from),
-		 state_name(last->to), (int)sizeof(last->reason) - 1,
-		 (const char *)last->reason, at);
+	snprintf(buf, size, "%s%s%s: %.*s%s", state_name(last->from),
+		 last->to == last->from ? "" : " -> ",
+		 last->to == last->from ? "" : state_name(last->to),
+		 (int)sizeof(last->reason) - 1, (const char *)last->reason, at);
 	return true;
 }
 

@@ -185,24 +185,25 @@ static const char *data_hint(int err)
 }
 
 static int data_failed(struct device *dev, int err, const char *step,
-		       struct failure *fail)
-{
-	return fail_at(fail, dev->name, err, step, "%s%s", strerror(err),
-		       data_hint(err));
-}
-
-int read_failed(struct pair *p, int err, struct failure *fail)
-{
-	return data_failed(&p->src, err, "read", fail);
-}
-
-/* The destination is in no transition while it is written to: it can be asked. */
-int write_failed(struct pair *p, int err, struct failure *fail)
+		       bool ask, struct failure *fail)
 {
 	char reason[256];
 
-	if (!device_reason(&p->dst, err, reason, sizeof(reason)))
-		return data_failed(&p->dst, err, "write", fail);
-	return fail_at(fail, p->dst.name, err, "write", "%s%s (%s)",
-		       strerror(err), data_hint(err), reason);
+	if (!ask || !device_reason(dev, err, reason, sizeof(reason)))
+		return fail_at(fail, dev->name, err, step, "%s%s",
+			       strerror(err), data_hint(err));
+	return fail_at(fail, dev->name, err, step, "%s%s (%s)", strerror(err),
+		       data_hint(err), reason);
+}
+
+/* Without @ask the source may be in a transition, which a question would wait for. */
+int read_failed(struct pair *p, int err, bool ask, struct failure *fail)
+{
+	return data_failed(&p->src, err, "read", ask, fail);
+}
+
+/* The destination is in no transition while it is written to. */
+int write_failed(struct pair *p, int err, struct failure *fail)
+{
+	return data_failed(&p->dst, err, "write", true, fail);
 }

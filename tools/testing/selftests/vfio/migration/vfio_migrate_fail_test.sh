@@ -72,6 +72,16 @@ fails_others()
 		"SET_STATE RESUMING -> STOP"
 }
 
+# What went wrong with data is the device's to say, too.
+fails_data()
+{
+	fails migsim-full src "save_fail MEMORY 1 1 5" read &&
+	fails migsim-full src "save_fail REGS 1 1 5" read --serial &&
+	fails migsim-snapshot src "snapshot_fail - 1 1 5" read &&
+	fails migsim-full dst "load_fail MEMORY 1 1 5" write &&
+	fails migsim-full dst "load_fail CONFIG 1 1 5" write --serial
+}
+
 # The truth about the device is part of the message.
 tells_state()
 {
@@ -248,6 +258,6 @@ signal_in_data()
 	signal_in_precopy && signal_in_precopy --serial
 }
 
-run_tests fails_parallel fails_serial fails_others tells_state told_at_once \
+run_tests fails_parallel fails_serial fails_others fails_data tells_state told_at_once \
 	all_go_back not_touched cannot_reset fails_late signals signals_blocked \
 	signal_in_data -- "$@"
