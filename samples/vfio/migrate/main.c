@@ -67,6 +67,13 @@ static const char doc[] =
 	"PRE_COPY to STOP_COPY before it reads the first; here each is as one "
 	"without PRE_COPY, whose STOP_COPY comes just before its reads.)\n"
 	"\n"
+	"A round of pre-copy reads as many bytes as the device said it had when "
+	"the round began, or until it has none for now. No device makes more than "
+	"--max-rounds, and then is not read until all are stopped, however long "
+	"others take: it gives at most what it announced for each of its rounds, "
+	"and one --chunk more. It makes the last of its rounds when no other "
+	"device has more than its own last to make.\n"
+	"\n"
 	"decode reads a stream that was saved from a device on the VFIO migration "
 	"core, from FILE or with - from stdin, prints its header and sections, and "
 	"checks all that a destination checks before it asks its device. It names "
@@ -93,7 +100,7 @@ static const struct argp_option options[] = {
 	{ "threshold", KEY_THRESHOLD, "BYTES", 0,
 	  "Stop a device when no more than this is left of it (1M)", 0 },
 	{ "max-rounds", KEY_MAX_ROUNDS, "N", 0,
-	  "or after so many rounds of pre-copy (10)", 0 },
+	  "or after so many rounds of pre-copy, see below (10)", 0 },
 	{ "chunk", KEY_CHUNK, "BYTES", 0,
 	  "Size of one read, two buffers a device (1M)", 0 },
 	{ "engine", KEY_ENGINE, "io_uring|poll", 0,

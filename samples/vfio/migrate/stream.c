@@ -67,6 +67,32 @@ void stream_stop_copy(struct stream *s)
 	s->mode = STREAM_DRAIN;
 }
 
+/* Has it made all rounds but the last, or no need of them? */
+static bool awaits_last(const struct stream *s, const struct options *opt)
+{
+	return !s->iterates || s->below || s->rounds + 1 >= opt->max_rounds;
+}
+
+/*
+ * No device makes more rounds than --max-rounds, however long others take. So
+ * that one that was quick has not grown old when all are stopped, the last of
+ * several is made when no other device has more than its own last to make.
+ */
+static bool may_begin(const struct migration *m, const struct stream *s)
+{
+	unsigned int i;
+
+	if (s->rounds >= m->opt->max_rounds)
+		return false;
+	if (!s->rounds || s->rounds + 1 < m->opt->max_rounds)
+		return true;
+	for (i = 0; i < m->nr; i++) {
+		if (!awaits_last(&m->pairs[i].stream, m->opt))
+			return false;
+	}
+	return true;
+}
+
 /*
  * Asks the source for its rest and begins a round if that is worth one. A
  * source that cannot tell is taken to have none: STOP_COPY gets it anyway.
@@ -78,7 +104,7 @@ void stream_check(struct migration *m, struct stream *s)
 	precopy_rest(s->from, &rest);
 	s->rest = rest;
 	s->below = rest <= m->opt->threshold;
-	s->mode = s->below ? STREAM_IDLE : STREAM_ITERATE;
+	s->mode = s->below || !may_begin(m, s) ? STREAM_IDLE : STREAM_ITERATE;
 	s->round_want = rest;
 	s->round_got = 0;
 }
@@ -91,7 +117,9 @@ void stream_got(struct migration *m, struct stream *s, size_t bytes)
 	}
 	s->precopy_bytes += bytes;
 	s->round_got += bytes;
-	if (m->switching || s->stopped || s->round_got < s->round_want)
+	/* A read may have been under way when its round ended. */
+	if (m->switching || s->mode != STREAM_ITERATE ||
+	    s->round_got < s->round_want)
 		return;
 	s->rounds++;
 	stream_check(m, s);
@@ -105,7 +133,7 @@ void stream_paused(struct migration *m, struct stream *s)
 {
 	bool empty = !s->round_got;
 
-	if (s->stopped)
+	if (s->mode != STREAM_ITERATE)
 		return;
 	s->mode = STREAM_IDLE;
 	if (m->switching)

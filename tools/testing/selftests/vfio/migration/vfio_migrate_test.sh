@@ -91,6 +91,42 @@ rounds_are_limited()
 	check rounds equal "$(json_number rounds)" 1
 }
 
+# json_numbers KEY: one a line
+json_numbers()
+{
+	grep -oE "\"$1\": ?[0-9.]+" "$TMP/json" | sed 's/.*://'
+}
+
+# A slow device does not make quick ones go round and round.
+slow_companion()
+{
+	local args=() fast rounds bytes
+
+	for fast in 1 2 3; do
+		pair migsim-full state_size=262144 window=65536 \
+			dirty_rate=4194304 || return
+		args+=("$SRC=$DST")
+	done
+	pair migsim-full state_size=1048576 bandwidth=1048576 || return
+	migrate local --keep-source --threshold 0 --max-rounds 3 --chunk 64K "$@" \
+		"${args[@]}" "$SRC=$DST" --json "$TMP/json"
+	check status equal "$RC" 0 || return
+	for rounds in $(json_numbers rounds); do
+		check rounds [ "$rounds" -ge 1 ] && check bound [ "$rounds" -le 3 ] ||
+			return
+	done
+	# Of the first, a quick one, a round has what is in the window,
+	# what is dirty, and their framing; and there is one --chunk more.
+	bytes=$(json_number precopy_bytes)
+	check bytes [ "$bytes" -le $((3 * 600000 + 65536)) ] &&
+	remove_all
+}
+
+slow_companions()
+{
+	slow_companion && slow_companion --serial && slow_companion --engine poll
+}
+
 many_fds()
 {
 	pair migsim-full state_size=65536 || return
@@ -192,6 +228,6 @@ source_is_kept()
 
 run_tests moves_full moves_snapshot moves_precopy moves_basic moves_busy \
 	serial_busy eight_parallel eight_serial tiny_chunks no_state \
-	small_window fallbacks by_cdev rounds_are_limited many_fds \
-	memory_first no_memory ends_stopped ends_running source_is_reset \
-	source_is_kept -- "$@"
+	small_window fallbacks by_cdev rounds_are_limited \
+	slow_companions many_fds memory_first no_memory ends_stopped \
+	ends_running source_is_reset source_is_kept -- "$@"
