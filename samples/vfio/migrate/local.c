@@ -42,8 +42,10 @@ static bool fill_stop(struct migration *m, struct pair *p, bool source,
 {
 	(void)p;
 	job->target = VFIO_DEVICE_STATE_STOP_COPY;
-	if (m->opt->serial)
+	if (m->opt->serial) {
 		job->fn = serial_drain_job;
+		job->step = "STOP_COPY and reading to the end";
+	}
 	return source;
 }
 
@@ -101,8 +103,10 @@ static bool fill_retire(struct migration *m, struct pair *p, bool source,
 {
 	(void)p;
 	job->target = VFIO_DEVICE_STATE_STOP;
-	if (!m->opt->keep_source)
+	if (!m->opt->keep_source) {
 		job->fn = retire_job;
+		job->step = "RESET";
+	}
 	return source;
 }
 
@@ -135,27 +139,22 @@ static void begin_streams(struct migration *m)
 	m->precopy_ns = now_ns();
 }
 
-/* A guess, from what is left and how fast it went so far. */
-static void predict(struct migration *m)
-{
-	uint64_t ns = now_ns() - m->precopy_ns, rest = 0, bytes = 0;
-	struct pair *p;
-
-	for (p = m->pairs; p < m->pairs + m->nr; p++) {
-		rest += p->stream.rest;
-		bytes += p->stream.precopy_bytes;
-		if (p->stream.iterates)
-			p->phase_ns[PHASE_PRECOPY] = ns;
-	}
-	if (bytes)
-		m->predicted_ns = (double)rest / bytes * ns;
-}
-
 static bool fill_serial_precopy(struct migration *m, struct pair *p,
 				bool source, struct job *job)
 {
 	job->fn = serial_precopy_job;
+	job->step = "pre-copy";
 	return p == m->pairs && source;
+}
+
+static void note_precopy(struct migration *m)
+{
+	struct pair *p;
+
+	for (p = m->pairs; p < m->pairs + m->nr; p++) {
+		if (p->stream.iterates)
+			p->phase_ns[PHASE_PRECOPY] = now_ns() - m->precopy_ns;
+	}
 }
 
 static int precopy(struct migration *m)
@@ -172,8 +171,10 @@ static int precopy(struct migration *m)
 		ret = engine_run(m, precopy_done, true);
 		m->phase_ns[PHASE_PRECOPY] = now_ns() - m->precopy_ns;
 	}
+	note_precopy(m);
 	m->switching = true;
-	predict(m);
+	if (!ret)
+		ret = predict(m);
 	if (!ret)
 		report_switch(m);
 	return ret;
@@ -205,7 +206,8 @@ static int migrate(struct migration *m)
 
 	if (m->opt->serial)
 		flags |= RUN_SERIAL;
-	if (run_jobs(m, PHASE_SETUP, fill_setup, flags) || precopy(m) ||
+	if (ask_sizes(m, PHASE_SETUP) ||
+	    run_jobs(m, PHASE_SETUP, fill_setup, flags) || precopy(m) ||
 	    run_jobs(m, PHASE_P2P, fill_p2p, flags) ||
 	    run_jobs(m, PHASE_STOP, fill_stop, flags) || drain(m) ||
 	    run_jobs(m, PHASE_CONFIRM, fill_confirm, flags))
@@ -258,6 +260,7 @@ static void parse_pair(struct pair *p, char *spec)
 	p->dst.fd = -1;
 	p->src.data_fd = -1;
 	p->dst.data_fd = -1;
+	expect_nothing(p);
 }
 
 static struct device *nth(struct migration *m, unsigned int i)
@@ -383,7 +386,7 @@ static void report(struct migration *m)
 
 int local_run(const struct options *opt, char **specs, unsigned int nr)
 {
-	struct migration m = { .opt = opt, .nr = nr };
+	struct migration m = { .opt = opt, .nr = nr, .expected_ms = -1 };
 	unsigned int i;
 	int status;
 
@@ -402,6 +405,7 @@ int local_run(const struct options *opt, char **specs, unsigned int nr)
 	if (!m.fail.set)
 		run(&m);
 	m.end_ns = now_ns();
+	report_progress_end(&m);
 	report(&m);
 	status = exit_status(&m);
 	release(&m);

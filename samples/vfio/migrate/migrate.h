@@ -73,6 +73,7 @@ struct device {
 	uint64_t caps;
 	uint32_t found;		/* state before we touched it */
 	uint32_t state;		/* state that the kernel told last */
+	int64_t arc_ns;		/* the longest SET_STATE so far, -1: none */
 	bool touched;		/* it was asked to leave the state it was found in */
 	bool busy;		/* main thread only: its worker has a job */
 };
@@ -98,6 +99,7 @@ struct job {
 	struct device *dev;
 	int (*fn)(struct job *job);
 	uint32_t target;
+	const char *step;	/* NULL: SET_STATE to target */
 	unsigned int worker;
 	bool stuck;		/* not even a reset helped */
 	struct failure fail;
@@ -155,17 +157,30 @@ struct stream {
 	bool below;		/* the rest was under the threshold */
 	_Atomic unsigned int rounds;
 	uint64_t round_want;
-	uint64_t round_got;
+	_Atomic uint64_t round_got;
+	uint64_t round_ns;	/* when it began */
+	_Atomic uint64_t busy_ns;	/* of all rounds, to the last byte of each */
 	_Atomic uint64_t rest;
+	_Atomic bool rest_known;
 	_Atomic uint64_t precopy_bytes;
 	_Atomic uint64_t stopcopy_bytes;
 	uint64_t drained_ns;	/* the last byte was written */
+};
+
+/* predict.c: what is known before the switch; -1: unknown */
+struct expected {
+	int64_t bytes;		/* to be read in STOP_COPY */
+	double rate;		/* bytes a second */
+	double data_ms;
+	double alone_ms;	/* downtime, if there were no other pair */
 };
 
 struct pair {
 	struct device src;
 	struct device dst;
 	struct stream stream;
+	int64_t data_size;	/* MIG_DATA_SIZE; -1: unknown */
+	struct expected expected;
 	uint64_t down_from_ns;
 	uint64_t down_to_ns;
 	uint64_t phase_ns[PHASE_NR];
@@ -215,6 +230,13 @@ struct options {
 	const char *json;
 };
 
+struct progress {
+	uint64_t shown_ns;
+	uint64_t since_ns;	/* the rate is since then */
+	uint64_t bytes;		/* as of then */
+	double rate;
+};
+
 struct migration {
 	const struct options *opt;
 	struct pair *pairs;
@@ -235,11 +257,8 @@ struct migration {
 	uint64_t start_ns;
 	uint64_t end_ns;
 	uint64_t precopy_ns;	/* when pre-copy began */
-	uint64_t down_from_ns;
-	uint64_t down_to_ns;
-	uint64_t predicted_ns;
-	uint64_t progress_ns;
-	uint64_t progress_bytes;
+	double expected_ms;	/* downtime; -1: unknown */
+	struct progress progress;
 	uint64_t phase_ns[PHASE_NR];
 };
 
@@ -249,6 +268,8 @@ void *xcalloc(size_t nr, size_t size);
 double ns_to_ms(uint64_t ns);
 const char *size_str(uint64_t bytes, char buf[static 16]);
 int parse_size(const char *text, uint64_t *out);
+#define SAY_PREFIX	"vfio-migrate: "
+void say_over(const char *line, size_t width);
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int fail_at(struct failure *fail, const char *device, int err,
 	    const char *step, const char *fmt, ...)
@@ -297,6 +318,7 @@ int device_get_state(struct device *dev, uint32_t *state);
 int device_set_state(struct device *dev, uint32_t target, struct failure *fail);
 bool device_reason(struct device *dev, int err, char *buf, size_t size);
 int device_reset(struct device *dev, struct failure *fail);
+int device_data_size(struct device *dev, uint64_t *size);
 int precopy_rest(int data_fd, uint64_t *rest);
 
 /* check.c */
@@ -373,14 +395,25 @@ int local_run(const struct options *opt, char **specs, unsigned int nr);
 const char *phase_name(enum phase phase);
 int report_open(struct migration *m);
 int report_json(struct migration *m);
-void report_table(struct migration *m);
 void report_failure(const struct failure *fail);
 void report_first_failure(struct migration *m);
 void report_outcome(const struct migration *m);
-void report_progress(struct migration *m);
-void report_switch(const struct migration *m);
+uint64_t total_bytes(const struct migration *m);
+double pair_downtime_ms(const struct migration *m, const struct pair *p);
+double total_downtime_ms(const struct migration *m);
 struct json_object;
 int json_write(struct outfile *out, struct json_object *o);
+
+/* predict.c */
+void expect_nothing(struct pair *p);
+int ask_sizes(struct migration *m, enum phase phase);
+int predict(struct migration *m);
+
+/* progress.c */
+void report_progress(struct migration *m);
+void report_progress_end(struct migration *m);
+void report_switch(const struct migration *m);
+void report_table(struct migration *m);
 
 /* inuse.c */
 enum use { USE_NO, USE_YES, USE_UNKNOWN };

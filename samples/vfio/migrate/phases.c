@@ -18,22 +18,20 @@ static bool jobs_done(struct migration *m)
 	return !pool_busy(&m->pool);
 }
 
-/* Where the downtime of a pair begins and ends. */
+/*
+ * Where the downtime of a pair begins and ends: its destination runs, or has
+ * the state if it is not to be run.
+ */
 static void note_downtime(struct migration *m, struct job *job)
 {
+	enum phase end = m->opt->run ? PHASE_FINISH : PHASE_CONFIRM;
 	struct pair *p = job->pair;
 
 	if (job->dev == &p->src && !p->down_from_ns &&
-	    (m->phase == PHASE_P2P || m->phase == PHASE_STOP)) {
+	    (m->phase == PHASE_P2P || m->phase == PHASE_STOP))
 		p->down_from_ns = job->start_ns;
-		if (!m->down_from_ns || job->start_ns < m->down_from_ns)
-			m->down_from_ns = job->start_ns;
-	}
-	if (job->dev == &p->dst && m->phase == PHASE_CONFIRM) {
+	if (job->dev == &p->dst && m->phase == end && !job->fail.set)
 		p->down_to_ns = job->end_ns;
-		if (job->end_ns > m->down_to_ns)
-			m->down_to_ns = job->end_ns;
-	}
 }
 
 static void job_ended(struct migration *m, struct job *job)
@@ -44,7 +42,11 @@ static void job_ended(struct migration *m, struct job *job)
 	if (ns > p->phase_ns[m->phase])
 		p->phase_ns[m->phase] = ns;
 	note_downtime(m, job);
-	if (job->fail.set || job->fn != set_state_job)
+	if (job->fail.set || job->step)
+		return;
+	if ((int64_t)ns > job->dev->arc_ns)
+		job->dev->arc_ns = ns;
+	if (job->fn != set_state_job)
 		return;
 	if (job->dev == &p->src && job->target == VFIO_DEVICE_STATE_STOP_COPY) {
 		p->stream.from = job->dev->data_fd;

@@ -30,7 +30,7 @@ static uint64_t pair_bytes(const struct pair *p)
 	return p->stream.precopy_bytes + p->stream.stopcopy_bytes;
 }
 
-static uint64_t total_bytes(const struct migration *m)
+uint64_t total_bytes(const struct migration *m)
 {
 	uint64_t bytes = 0;
 	unsigned int i;
@@ -40,19 +40,32 @@ static uint64_t total_bytes(const struct migration *m)
 	return bytes;
 }
 
-static uint64_t total_rest(const struct migration *m)
+/* Negative when it is not known: the destination was not seen to go on. */
+static double downtime_ms(const struct migration *m, uint64_t from, uint64_t to)
 {
-	uint64_t rest = 0;
-	unsigned int i;
-
-	for (i = 0; i < m->nr; i++)
-		rest += m->pairs[i].stream.rest;
-	return rest;
+	return m->committed && from && to > from ? ns_to_ms(to - from) : -1;
 }
 
-static double downtime_ms(uint64_t from, uint64_t to)
+double pair_downtime_ms(const struct migration *m, const struct pair *p)
 {
-	return to > from ? ns_to_ms(to - from) : 0;
+	return downtime_ms(m, p->down_from_ns, p->down_to_ns);
+}
+
+/* From the first device that was stopped to the last that goes on. */
+double total_downtime_ms(const struct migration *m)
+{
+	uint64_t from = UINT64_MAX, to = 0;
+	const struct pair *p;
+
+	for (p = m->pairs; p < m->pairs + m->nr; p++) {
+		if (pair_downtime_ms(m, p) < 0)
+			return -1;
+		if (p->down_from_ns < from)
+			from = p->down_from_ns;
+		if (p->down_to_ns > to)
+			to = p->down_to_ns;
+	}
+	return downtime_ms(m, from, to);
 }
 
 /* When it happens: who looks at what hangs, or kills it, has seen it. */
@@ -76,67 +89,6 @@ void report_outcome(const struct migration *m)
 	say("%s", m->outcome);
 }
 
-/* At most one line a second. */
-void report_progress(struct migration *m)
-{
-	uint64_t now = now_ns(), bytes;
-	char a[16], b[16], c[16];
-
-	if (!m->opt->progress)
-		return;
-	if (!m->progress_ns)
-		m->progress_ns = m->start_ns;
-	if (now - m->progress_ns < NSEC_PER_SEC)
-		return;
-	bytes = total_bytes(m);
-	say("%6.1f s  %-9s  moved %10s  %10s/s  rest %10s",
-	    (double)(now - m->start_ns) / NSEC_PER_SEC, phase_name(m->phase),
-	    size_str(bytes, a),
-	    size_str((double)(bytes - m->progress_bytes) * NSEC_PER_SEC /
-		     (now - m->progress_ns), b), size_str(total_rest(m), c));
-	m->progress_ns = now;
-	m->progress_bytes = bytes;
-}
-
-/* The last word before the devices stop. */
-void report_switch(const struct migration *m)
-{
-	char a[16];
-
-	if (m->opt->progress)
-		say("%6.1f s  switching, %s to go, expected downtime %.1f ms and what the devices themselves need",
-		    (double)(now_ns() - m->start_ns) / NSEC_PER_SEC,
-		    size_str(total_rest(m), a), ns_to_ms(m->predicted_ns));
-}
-
-void report_table(struct migration *m)
-{
-	char a[16], b[16];
-	unsigned int i;
-
-	if (m->opt->json && !strcmp(m->opt->json, "-"))
-		return;
-	printf("%-36s %-36s %10s %10s %6s %12s\n", "source", "destination",
-	       "pre-copy", "stop-copy", "rounds", "downtime");
-	for (i = 0; i < m->nr; i++) {
-		const struct pair *p = &m->pairs[i];
-
-		printf("%-36s %-36s %10s %10s %6u %9.1f ms\n", p->src.name,
-		       p->dst.name, size_str(p->stream.precopy_bytes, a),
-		       size_str(p->stream.stopcopy_bytes, b), p->stream.rounds,
-		       downtime_ms(p->down_from_ns, p->down_to_ns));
-	}
-	printf("%u %s, %s in %.1f s, downtime %.1f ms (expected %.1f): p2p %.1f, stop_copy %.1f, drain %.1f, confirm %.1f\n",
-	       m->nr, m->opt->serial ? "one after another" : "in parallel",
-	       size_str(total_bytes(m), a),
-	       (double)(m->end_ns - m->start_ns) / NSEC_PER_SEC,
-	       downtime_ms(m->down_from_ns, m->down_to_ns),
-	       ns_to_ms(m->predicted_ns), ns_to_ms(m->phase_ns[PHASE_P2P]),
-	       ns_to_ms(m->phase_ns[PHASE_STOP]),
-	       ns_to_ms(m->phase_ns[PHASE_DRAIN]),
-	       ns_to_ms(m->phase_ns[PHASE_CONFIRM]));
-}
-
 static void add_str(struct json_object *o, const char *key, const char *v)
 {
 	json_object_object_add(o, key, json_object_new_string(v));
@@ -147,15 +99,26 @@ static void add_int(struct json_object *o, const char *key, uint64_t v)
 	json_object_object_add(o, key, json_object_new_int64((int64_t)v));
 }
 
+/* What is negative is not known. */
+static void add_known(struct json_object *o, const char *key, int64_t v)
+{
+	json_object_object_add(o, key, v < 0 ? NULL : json_object_new_int64(v));
+}
+
 static void add_bool(struct json_object *o, const char *key, bool v)
 {
 	json_object_object_add(o, key, json_object_new_boolean(v));
 }
 
+/* What is negative is not known. */
 static void add_ms(struct json_object *o, const char *key, double ms)
 {
 	char text[32];
 
+	if (ms < 0) {
+		json_object_object_add(o, key, NULL);
+		return;
+	}
 	snprintf(text, sizeof(text), "%.3f", ms);
 	json_object_object_add(o, key, json_object_new_double_s(ms, text));
 }
@@ -170,7 +133,8 @@ static struct json_object *phases_json(const uint64_t *ns)
 	return o;
 }
 
-static struct json_object *pair_json(const struct pair *p)
+static struct json_object *pair_json(const struct migration *m,
+				     const struct pair *p)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -179,7 +143,10 @@ static struct json_object *pair_json(const struct pair *p)
 	add_int(o, "precopy_bytes", p->stream.precopy_bytes);
 	add_int(o, "stopcopy_bytes", p->stream.stopcopy_bytes);
 	add_int(o, "rounds", p->stream.rounds);
-	add_ms(o, "downtime_ms", downtime_ms(p->down_from_ns, p->down_to_ns));
+	add_ms(o, "downtime_ms", pair_downtime_ms(m, p));
+	add_ms(o, "predicted_alone_ms", p->expected.alone_ms);
+	add_known(o, "predicted_stopcopy_bytes", p->expected.bytes);
+	add_known(o, "precopy_bytes_per_second", p->expected.rate);
 	json_object_object_add(o, "phases_ms", phases_json(p->phase_ns));
 	return o;
 }
@@ -207,13 +174,13 @@ static struct json_object *report_object(struct migration *m)
 	unsigned int i;
 
 	for (i = 0; i < m->nr; i++)
-		json_object_array_add(devices, pair_json(&m->pairs[i]));
+		json_object_array_add(devices, pair_json(m, &m->pairs[i]));
 	add_bool(o, "ok", !m->fail.set);
 	add_str(o, "mode", m->opt->serial ? "serial" : "parallel");
 	add_bool(o, "confirmed", m->committed);
 	add_str(o, "outcome", m->outcome);
-	add_ms(o, "downtime_ms", downtime_ms(m->down_from_ns, m->down_to_ns));
-	add_ms(o, "predicted_downtime_ms", ns_to_ms(m->predicted_ns));
+	add_ms(o, "downtime_ms", total_downtime_ms(m));
+	add_ms(o, "predicted_downtime_ms", m->expected_ms);
 	add_ms(o, "total_ms", ns_to_ms(m->end_ns - m->start_ns));
 	add_int(o, "bytes", total_bytes(m));
 	add_int(o, "threshold", m->opt->threshold);

@@ -34,6 +34,7 @@ static bool reset_destination(struct migration *m, struct pair *p, bool source,
 {
 	(void)m;
 	job->fn = reset_job;
+	job->step = "RESET";
 	return !source && p->dst.touched;
 }
 

@@ -46,6 +46,7 @@ static int copy_chunk(struct job *job, struct pair *p)
 	struct stream *s = &p->stream;
 	ssize_t n;
 
+	s->round_ns = now_ns();		/* the others' turns are not its own */
 	do {
 		if (stop_wanted())
 			return interrupted(&p->src, "read", &job->fail);

@@ -191,6 +191,21 @@ int device_reset(struct device *dev, struct failure *fail)
 	return 0;
 }
 
+/* How many bytes a source would have if it were stopped now. */
+int device_data_size(struct device *dev, uint64_t *size)
+{
+	struct vfio_device_feature_mig_data_size *data;
+	union feature f = { 0 };
+	int ret;
+
+	data = (void *)f.head.data;
+	ret = feature(dev, VFIO_DEVICE_FEATURE_GET |
+		      VFIO_DEVICE_FEATURE_MIG_DATA_SIZE, &f, sizeof(*data));
+	if (!ret)
+		*size = data->stop_copy_length;
+	return ret;
+}
+
 /* How many bytes a source in PRE_COPY expects to have. */
 int precopy_rest(int data_fd, uint64_t *rest)
 {

@@ -46,17 +46,30 @@ void stream_free(struct stream *s, size_t chunk)
 	}
 }
 
-/* The first round is never skipped: it carries what is worth sending early. */
-void stream_begin(struct stream *s)
+static uint64_t ask_rest(struct stream *s)
 {
 	uint64_t rest = 0;
 
+	s->rest_known = !precopy_rest(s->from, &rest);
+	s->rest = rest;
+	return rest;
+}
+
+static void begin_round(struct stream *s, uint64_t want)
+{
+	s->round_want = want;
+	s->round_got = 0;
+	s->round_ns = now_ns();
+}
+
+/* The first round is never skipped: it carries what is worth sending early. */
+void stream_begin(struct stream *s)
+{
+	uint64_t rest = ask_rest(s);
+
 	s->iterates = true;
 	s->mode = STREAM_ITERATE;
-	precopy_rest(s->from, &rest);
-	s->rest = rest;
-	s->round_want = rest ? rest : 1;
-	s->round_got = 0;
+	begin_round(s, rest ? rest : 1);
 }
 
 /* The source has entered STOP_COPY. */
@@ -99,14 +112,11 @@ static bool may_begin(const struct migration *m, const struct stream *s)
  */
 void stream_check(struct migration *m, struct stream *s)
 {
-	uint64_t rest = 0;
+	uint64_t rest = ask_rest(s);
 
-	precopy_rest(s->from, &rest);
-	s->rest = rest;
 	s->below = rest <= m->opt->threshold;
 	s->mode = s->below || !may_begin(m, s) ? STREAM_IDLE : STREAM_ITERATE;
-	s->round_want = rest;
-	s->round_got = 0;
+	begin_round(s, rest);
 }
 
 void stream_got(struct migration *m, struct stream *s, size_t bytes)
@@ -117,6 +127,10 @@ void stream_got(struct migration *m, struct stream *s, size_t bytes)
 	}
 	s->precopy_bytes += bytes;
 	s->round_got += bytes;
+	if (s->mode == STREAM_ITERATE) {
+		s->busy_ns += now_ns() - s->round_ns;
+		s->round_ns = now_ns();
+	}
 	/* A read may have been under way when its round ended. */
 	if (m->switching || s->mode != STREAM_ITERATE ||
 	    s->round_got < s->round_want)

@@ -76,16 +76,38 @@ int parse_size(const char *text, uint64_t *out)
 	return 0;
 }
 
+static size_t line_len;		/* of what say_over() has on the screen */
+
+/* With stderr locked: a message or the next line begins where that did. */
+static void wipe_line(void)
+{
+	if (line_len)
+		fprintf(stderr, "\r%*s\r", (int)line_len, "");
+	line_len = 0;
+}
+
+/* A line that stays. */
 void say(const char *fmt, ...)
 {
 	va_list ap;
 
 	flockfile(stderr);
-	fputs("vfio-migrate: ", stderr);
+	wipe_line();
+	fputs(SAY_PREFIX, stderr);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
+	funlockfile(stderr);
+}
+
+/* For a terminal: @line up to @width, in place of the one before. "" wipes it. */
+void say_over(const char *line, size_t width)
+{
+	flockfile(stderr);
+	wipe_line();
+	fprintf(stderr, "%.*s", (int)width, line);
+	line_len = strnlen(line, width);
 	funlockfile(stderr);
 }
 

@@ -270,7 +270,7 @@ report()
 	check "all of it" [ "$(json_number bytes)" -ge 1048576 ] &&
 	check downtime [ "$(json_number downtime_ms)" != 0.000 ] &&
 	check "no error" json_has '"error":null' &&
-	check table grep -q "^$SRC $DST" "$TMP/out"
+	check table grep -qx "$SRC -> $DST" "$TMP/out"
 }
 
 quiet()

@@ -60,7 +60,7 @@ fails_to_read()
 # signalled POLL NOWAIT ENGINE: while a read, and then a write, does not end
 signalled()
 {
-	local side rule name pid i
+	local side rule name pid
 
 	for side in src dst; do
 		pair migsim-basic state_size=4194304 window=65536 \
@@ -70,7 +70,7 @@ signalled()
 		timeout -k 5 "$LIMIT" "$HOLD" "$SRC" "$DST" -- "$MIGRATE" local \
 			--engine "$3" @1=@2 > "$TMP/out" 2> "$TMP/err" &
 		pid=$!
-		for i in $(seq 100); do
+		for _ in $(seq 100); do
 			fired "$name" && break
 			sleep 0.1
 		done

@@ -117,14 +117,14 @@ all_go_back()
 # Told at once: a way back that hangs, and SIGKILL, must not hide what was wrong.
 told_at_once()
 {
-	local pid i
+	local pid
 
 	pair migsim-full state_size=65536 || return
 	fault "$SRC" "arc_fail PRE_COPY_P2P->STOP_COPY 1 1 5" &&
 		fault "$SRC" "arc_stall PRE_COPY_P2P->RUNNING_P2P 1 0 0" || return
 	"$MIGRATE" local "$SRC=$DST" > "$TMP/out" 2> "$TMP/err" &
 	pid=$!
-	for i in $(seq 100); do
+	for _ in $(seq 100); do
 		says "SET_STATE PRE_COPY_P2P -> STOP_COPY: " && break
 		sleep 0.1
 	done
@@ -186,7 +186,7 @@ fails_late()
 # end, in a program that COMMAND starts
 stalls()
 {
-	local name pid i
+	local name pid
 
 	pair migsim-full state_size=65536 || return
 	[ "$1" = src ] && name=$SRC || name=$DST
@@ -194,7 +194,7 @@ stalls()
 	timeout -k 5 "$LIMIT" "$HOLD" "$SRC" "$DST" -- "${@:4}" "$MIGRATE" \
 		local @1=@2 > "$TMP/out" 2> "$TMP/err" &
 	pid=$!
-	for i in $(seq 100); do
+	for _ in $(seq 100); do
 		fired "$name" && break
 		sleep 0.1
 	done

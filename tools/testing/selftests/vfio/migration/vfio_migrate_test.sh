@@ -100,9 +100,9 @@ json_numbers()
 # A slow device does not make quick ones go round and round.
 slow_companion()
 {
-	local args=() fast rounds bytes
+	local args=() rounds bytes
 
-	for fast in 1 2 3; do
+	for _ in 1 2 3; do
 		pair migsim-full state_size=262144 window=65536 \
 			dirty_rate=4194304 || return
 		args+=("$SRC=$DST")
@@ -143,13 +143,13 @@ many_fds()
 # The buffers are in memory before a device is asked for anything.
 memory_first()
 {
-	local pid chunk=16777216 rss=0 i
+	local pid chunk=16777216 rss=0
 
 	pair migsim-full state_size=65536 || return
 	fault "$SRC" "arc_stall RUNNING->PRE_COPY 1 1 0" || return
 	"$MIGRATE" local --chunk "$chunk" "$SRC=$DST" > "$TMP/out" 2> "$TMP/err" &
 	pid=$!
-	for i in $(seq 100); do
+	for _ in $(seq 100); do
 		fired "$SRC" && break
 		sleep 0.1
 	done
