@@ -14,6 +14,8 @@
 
 #include "migrate.h"
 
+/* --help is more than the C library buffers, whose error would be forgotten. */
+static char stdout_buffer[1 << 16];
 static bool missing[3];		/* it was not there when we were started */
 static bool told;		/* that stdout cannot be written */
 static int status_if_lost = EXIT_FAILURE;
@@ -80,6 +82,8 @@ void stdio_secure(void)
 		if (is_device(fd))
 			part_with_device(fd);
 	}
+	if (!isatty(STDOUT_FILENO))
+		setvbuf(stdout, stdout_buffer, _IOFBF, sizeof(stdout_buffer));
 	on_exit(at_exit, NULL);
 }
 
