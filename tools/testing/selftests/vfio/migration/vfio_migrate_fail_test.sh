@@ -109,7 +109,7 @@ all_go_back()
 		local @1=@2 @3=@4 > "$TMP/out" 2> "$TMP/err"
 	RC=$?
 	check status equal "$RC" 1 &&
-	check lines errors 2 &&
+	check line errors 1 &&
 	check running equal "$(grep -c ' RUNNING$' "$TMP/out")" 2 &&
 	check "sources run" says "the sources run on"
 }
