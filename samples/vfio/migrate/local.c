@@ -229,6 +229,27 @@ static void note_failed(struct migration *m, const char *outcome)
 	}
 }
 
+/* A destination that is in ERROR, or was reset, has nothing any more. */
+static void note_lost(struct migration *m)
+{
+	size_t len;
+	unsigned int i;
+
+	for (i = 0; i < m->nr; i++) {
+		struct device *dst = &m->pairs[i].dst;
+
+		if (dst->state != VFIO_DEVICE_STATE_ERROR &&
+		    dst->state != STATE_UNKNOWN && !dst->was_reset)
+			continue;
+		dst->lost = true;
+		len = strlen(m->outcome);
+		snprintf(m->outcome + len, sizeof(m->outcome) - len,
+			 "; but %s %s %s, its source may have the only copy of its state",
+			 dst->name, dst->was_reset ? "was reset and is in" : "is in",
+			 state_name(dst->state));
+	}
+}
+
 /*
  * If a destination does not come up, its source may be the last good copy:
  * it is left stopped instead of being reset.
@@ -242,6 +263,7 @@ static void commit(struct migration *m)
 		 "the destinations hold the state");
 	run_jobs(m, PHASE_FINISH, fill_finish, flags);
 	note_failed(m, "the destinations hold the state, the sources stay stopped and were not reset");
+	note_lost(m);
 	if (m->fail.set)
 		return;
 	run_jobs(m, PHASE_RESET, fill_retire, 0);
@@ -358,6 +380,12 @@ static void run(struct migration *m)
 
 static int exit_status(const struct migration *m)
 {
+	unsigned int i;
+
+	for (i = 0; i < m->nr; i++) {
+		if (m->pairs[i].src.lost || m->pairs[i].dst.lost)
+			return EXIT_LOST;
+	}
 	if (!m->fail.set)
 		return EXIT_MOVED;
 	return m->committed ? EXIT_MOVED_BUT : EXIT_NOT_MOVED;

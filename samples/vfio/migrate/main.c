@@ -52,7 +52,7 @@ static const char doc[] =
 	"device, or fd:N, a VFIO device fd that this program was started with: the "
 	"only way to move a device that something else holds open.\n"
 	"\n"
-	"Sources go back to running if anything fails, or on SIGINT or SIGTERM, "
+	"Sources go back to where they were if anything fails, or on SIGINT or SIGTERM, "
 	"until every destination has confirmed that it holds its source's state. "
 	"From then on they never run again: they are reset and closed, and one "
 	"that came as fd:N is left in STOP. A destination that is not run ends "
@@ -88,9 +88,12 @@ static const char doc[] =
 	"the longest one that the device has had; 'alone' is what a pair would "
 	"need without the others. It is unknown without a pre-copy.\n"
 	"\n"
-	"Exit status: 0 the destinations hold the state; 1 they do not, the "
-	"sources run on; 2 bad command line; 3 the destinations hold the state, "
-	"but a later step failed. list: 0 or 1. decode: 0 the stream is complete "
+	"Exit status of local: 0 the destinations hold the state; 1 they do not, the "
+	"sources are back in the state they were found in; 2 bad command line; 3 the "
+	"destinations hold the state, but a later step failed, be it that the "
+	"output could not be written; 4 state is lost, or a device is not where it "
+	"should be or cannot be asked: the last line of the messages says which, and "
+	"where the state is. list: 0 or 1. decode: 0 the stream is complete "
 	"and right; 1 it is not.";
 
 static const struct argp_option options[] = {

@@ -38,6 +38,7 @@ enum {
 	EXIT_NOT_MOVED = 1,	/* the sources do, and run on */
 	EXIT_BAD_USAGE = 2,
 	EXIT_MOVED_BUT = 3,	/* moved, but a later step failed */
+	EXIT_LOST = 4,		/* not all is where it should be, or it is not known */
 };
 
 /* What went wrong: one line on stderr; the first is an object in the report. */
@@ -61,6 +62,8 @@ struct dev_path {
 
 struct group;
 
+#define STATE_UNKNOWN	UINT32_MAX
+
 /* device.c */
 struct device {
 	const char *name;	/* as the user wrote it */
@@ -72,9 +75,11 @@ struct device {
 	uint32_t num_regions;
 	uint64_t caps;
 	uint32_t found;		/* state before we touched it */
-	uint32_t state;		/* state that the kernel told last */
+	uint32_t state;		/* state that the kernel told last, or STATE_UNKNOWN */
 	int64_t arc_ns;		/* the longest SET_STATE so far, -1: none */
 	bool touched;		/* it was asked to leave the state it was found in */
+	bool was_reset;		/* by something else, after it was touched */
+	bool lost;		/* what it has to hold is lost, or it may be */
 	bool busy;		/* main thread only: its worker has a job */
 };
 
@@ -315,6 +320,7 @@ bool has_p2p(const struct device *dev);
 bool has_precopy(const struct device *dev);
 int device_query(struct device *dev, struct failure *fail);
 int device_get_state(struct device *dev, uint32_t *state);
+void device_ask_state(struct device *dev);
 int device_set_state(struct device *dev, uint32_t target, struct failure *fail);
 bool device_reason(struct device *dev, int err, char *buf, size_t size);
 int device_reset(struct device *dev, struct failure *fail);

@@ -6,8 +6,9 @@
  * RUNNING_P2P together, as on any way up.
  *
  * A source's memory is the only copy now. So a transition that fails is tried
- * once more before a reset, which clears it, is what is left.
+ * once more, and only a source in ERROR, whose state is lost already, is reset.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -63,14 +64,43 @@ static bool source_to_p2p(struct migration *m, struct pair *p, bool source,
 		state == VFIO_DEVICE_STATE_STOP);
 }
 
+/*
+ * Nothing has been done to a source on the way back yet. If it is not where it was
+ * left, something else has put it there, perhaps by a reset.
+ */
+static int look_job(struct job *job)
+{
+	struct device *dev = job->dev;
+	uint32_t left = dev->state;
+
+	device_ask_state(dev);
+	if (dev->state == left || dev->state == STATE_UNKNOWN ||
+	    dev->state == VFIO_DEVICE_STATE_ERROR || left == STATE_UNKNOWN)
+		return 0;
+	dev->was_reset = true;
+	return fail_at(&job->fail, dev->name, ECANCELED, "roll back",
+		       "it is in %s and not in %s: it was reset, or its state changed, by something else",
+		       state_name(dev->state), state_name(left));
+}
+
+static bool look_at_source(struct migration *m, struct pair *p, bool source,
+			   struct job *job)
+{
+	(void)m;
+	job->fn = look_job;
+	return source && p->src.touched;
+}
+
 static int back_job(struct job *job)
 {
+	struct device *dev = job->dev;
 	struct failure reset = { 0 };
 
 	if (!set_twice_job(job))
 		return 0;
-	if (device_reset(job->dev, &reset))
-		job->stuck = true;
+	dev->lost = true;
+	job->stuck = dev->state != VFIO_DEVICE_STATE_ERROR ||
+		     device_reset(dev, &reset);
 	return -job->fail.err;
 }
 
@@ -90,49 +120,109 @@ static void add(char *out, size_t size, const char *text)
 	snprintf(out + len, size - len, "%s%s", len ? ", " : "", text);
 }
 
-/* Jobs that failed and what it means, into the one line. */
-static unsigned int add_failed(struct migration *m, const char *what,
-			       const char *stuck)
+/* Destinations that still have something, into the last line. */
+static void add_destinations(struct migration *m)
 {
-	unsigned int i, nr = 0;
+	const char *all = "the destinations were reset";
+	unsigned int i;
+	char text[256];
+
+	if (!m->nr_jobs)
+		all = "no destination was changed";
+	else if (m->nr_jobs < m->nr)
+		all = "the destinations that were changed were reset";
+	for (i = 0; i < m->nr_jobs; i++) {
+		if (!m->jobs[i].fail.set)
+			continue;
+		snprintf(text, sizeof(text), "%s could not be %s",
+			 m->jobs[i].dev->name,
+			 m->jobs[i].stuck ? "stopped" : "reset");
+		add(m->outcome, sizeof(m->outcome), text);
+		all = NULL;
+	}
+	if (all)
+		add(m->outcome, sizeof(m->outcome), all);
+}
+
+static void stuck_text(const struct job *job, char *text, size_t size)
+{
+	const struct device *dev = job->dev;
+
+	if (!job->stuck)
+		snprintf(text, size, "%s could not go back and was reset: its state is lost",
+			 dev->name);
+	else if (dev->state == VFIO_DEVICE_STATE_ERROR)
+		snprintf(text, size, "%s could neither go back nor be reset: its state is lost",
+			 dev->name);
+	else
+		snprintf(text, size, "%s could not go back and is in %s: it may have the only copy of its state",
+			 dev->name, state_name(dev->state));
+}
+
+/* Where the sources are that could not go back. */
+static void add_stuck(struct migration *m)
+{
+	unsigned int i;
 	char text[256];
 
 	for (i = 0; i < m->nr_jobs; i++) {
 		if (!m->jobs[i].fail.set)
 			continue;
-		snprintf(text, sizeof(text), "%s %s", m->jobs[i].dev->name,
-			 m->jobs[i].stuck ? stuck : what);
+		stuck_text(&m->jobs[i], text, sizeof(text));
 		add(m->outcome, sizeof(m->outcome), text);
-		nr++;
 	}
-	return nr;
 }
 
-static const char *reset_text(const struct migration *m)
+/* That may have been at any time, so it is looked for last. */
+static void add_was_reset(struct migration *m)
 {
-	if (!m->nr_jobs)
-		return "no destination was changed";
-	return m->nr_jobs < m->nr ? "the destinations that were changed were reset" :
-				    "the destinations were reset";
+	unsigned int i;
+	char text[256];
+
+	for (i = 0; i < m->nr; i++) {
+		struct device *src = &m->pairs[i].src;
+
+		if (!src->was_reset || src->lost)
+			continue;
+		src->lost = true;
+		snprintf(text, sizeof(text),
+			 "%s was reset by something else: its state is lost",
+			 src->name);
+		add(m->outcome, sizeof(m->outcome), text);
+	}
+}
+
+static void add_others(struct migration *m)
+{
+	unsigned int lost = 0, stopped = 0, i;
+
+	for (i = 0; i < m->nr; i++) {
+		lost += m->pairs[i].src.lost;
+		stopped += m->pairs[i].src.found == VFIO_DEVICE_STATE_STOP;
+	}
+	if (lost == m->nr)
+		return;
+	add(m->outcome, sizeof(m->outcome),
+	    lost ? "the other sources run on" : "the sources run on");
+	if (stopped)
+		add(m->outcome, sizeof(m->outcome),
+		    "those that were stopped stay so");
 }
 
 void rollback(struct migration *m)
 {
 	enum phase phase = m->phase;
-	unsigned int lost;
 
 	m->rolling_back = true;
 	engine_quiesce(m);
 	m->outcome[0] = '\0';
 	run_jobs(m, PHASE_RESET, reset_destination, 0);
-	if (!add_failed(m, "could not be reset", "could not be stopped"))
-		add(m->outcome, sizeof(m->outcome), reset_text(m));
+	add_destinations(m);
+	run_jobs(m, PHASE_RESET, look_at_source, 0);
 	run_jobs(m, PHASE_RESET, source_to_p2p, 0);
 	run_jobs(m, PHASE_RESET, source_back, 0);
-	lost = add_failed(m, "could not go back and was reset: its state is lost",
-			  "could neither go back nor be reset");
-	if (lost < m->nr)
-		add(m->outcome, sizeof(m->outcome),
-		    lost ? "the other sources run on" : "the sources run on");
+	add_stuck(m);
+	add_was_reset(m);
+	add_others(m);
 	m->phase = phase;
 }

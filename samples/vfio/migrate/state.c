@@ -34,6 +34,8 @@ static const char * const state_names[] = {
 
 const char *state_name(uint32_t state)
 {
+	if (state == STATE_UNKNOWN)
+		return "an unknown state";
 	return state < ARRAY_SIZE(state_names) ? state_names[state] : "?";
 }
 
@@ -67,6 +69,12 @@ int device_get_state(struct device *dev, uint32_t *state)
 	if (!ret)
 		*state = mig->device_state;
 	return ret;
+}
+
+void device_ask_state(struct device *dev)
+{
+	if (device_get_state(dev, &dev->state))
+		dev->state = STATE_UNKNOWN;
 }
 
 /* What the device can do and where it is. */
@@ -104,6 +112,8 @@ static const char *set_state_hint(int err)
 		return "raise the memory limit; ";
 	case ENODATA:
 		return "the data ended early; ";
+	case ECANCELED:
+		return "something else has reset it; ";
 	case EBADMSG:
 		return "the data are damaged; ";
 	case EMEDIUMTYPE:
@@ -146,7 +156,12 @@ static int set_state_failed(struct device *dev, uint32_t target, int err,
 
 	snprintf(step, sizeof(step), "SET_STATE %s -> %s", state_name(from),
 		 state_name(target));
-	if (!device_get_state(dev, &dev->state))
+	device_ask_state(dev);
+	/* no transition that fails leads there, but for one that asks for it */
+	if (err == ECANCELED || (dev->state == VFIO_DEVICE_STATE_RUNNING &&
+				 from != dev->state && target != dev->state))
+		dev->was_reset = true;
+	if (dev->state != STATE_UNKNOWN)
 		snprintf(now, sizeof(now), "it is in %s",
 			 state_name(dev->state));
 	if (!device_reason(dev, err, reason, sizeof(reason)))
@@ -182,7 +197,7 @@ int device_reset(struct device *dev, struct failure *fail)
 	if (ioctl(dev->fd, VFIO_DEVICE_RESET) < 0) {
 		int err = errno;
 
-		device_get_state(dev, &dev->state);
+		device_ask_state(dev);
 		return fail_at(fail, dev->name, err, "RESET", "%s (it is in %s)",
 			       strerror(err), state_name(dev->state));
 	}

@@ -88,7 +88,7 @@ tells_state()
 	pair migsim-full state_size=65536 || return
 	fault "$SRC" "arc_broken PRE_COPY_P2P->STOP_COPY 1 1 5" || return
 	held
-	check status equal "$RC" 1 &&
+	check status equal "$RC" 4 &&
 	check lines errors 2 &&
 	check state says "it is in ERROR" &&
 	check honest says "its state is lost" &&
