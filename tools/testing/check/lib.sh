@@ -261,7 +261,7 @@ kunit_machine()
 	shift
 
 	mkdir -p "$dir"
-	"$RUN" -n -t "${KUNIT_TIMEOUT:-300}" -o "$dir" -- "$CHECK_DIR/guest-kunit.sh" "$@" || rc=$?
+	"$RUN" -n -t "${KUNIT_TIMEOUT:-900}" -o "$dir" -- "$CHECK_DIR/guest-kunit.sh" "$@" || rc=$?
 	echo $rc > "$dir/machine.rc"
 }
 
