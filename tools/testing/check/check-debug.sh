@@ -40,7 +40,7 @@ kasan)
 	bugs=(
 		'lock possible circular locking dependency'
 		'sleep sleeping function called from invalid context'
-		'object WARNING: .*debug_print_object'
+		'object ODEBUG: free active'
 		'use_after_free KASAN: slab-use-after-free'
 		'bounds UBSAN: array-index-out-of-bounds'
 		'leak kmemleak: [0-9]+ new suspected memory leaks'
@@ -71,11 +71,12 @@ sick_machine()
 	echo $rc > "$out/meta/machine.rc"
 }
 
-# noticed PATTERN: the machine has failed, and for this alone it would have
+# noticed PATTERN: the machine has failed, and for this alone it would have; debug objects
+# explain themselves in a line before the warning's
 noticed()
 {
 	[ "$(cat "$out/meta/machine.rc")" = 125 ] &&
-		cat "$out"/meta/{console,dmesg}.log 2>/dev/null | grep -aE "$1" |
+		cat "$out"/meta/{console,dmesg}.log 2>/dev/null | grep -aE -A1 "$1" |
 		grep -qE "$VM_SPLAT"
 }
 
