@@ -191,6 +191,13 @@ int vfio_mig_reset(struct vfio_mig *mig);
 void vfio_mig_reset_prepare(struct vfio_mig *mig);
 void vfio_mig_reset_done(struct vfio_mig *mig);
 
+/*
+ * "Any context" is that of a process, a softirq or an interrupt. With PREEMPT_RT it
+ * excludes interrupts that are not threaded (IRQF_NO_THREAD, timers of mode
+ * HRTIMER_MODE_*_HARD) and whatever holds a raw_spinlock_t: the locks are spinlock_t,
+ * which sleep there.
+ */
+
 /* In any context: what was given to vfio_mig_alloc(), the state, its name. */
 void *vfio_mig_priv(struct vfio_mig *mig);
 enum vfio_device_mig_state vfio_mig_state(struct vfio_mig *mig);

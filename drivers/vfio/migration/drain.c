@@ -42,7 +42,8 @@ void vfio_mig_drain_init(struct vfio_mig_drain *drain)
  * vfio_mig_drained - the device has finished its work
  * @mig: device
  *
- * Context: any, also in &vfio_mig_ops.drain.
+ * Context: any, but with PREEMPT_RT no interrupt that is not threaded;
+ *	also &vfio_mig_ops.drain.
  */
 void vfio_mig_drained(struct vfio_mig *mig)
 {

@@ -180,7 +180,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_reset);
  * @mig: device, open or not; until vfio_mig_reset_done() no callback begins, but
  *	one that is just being called, and an arc that runs is aborted
  *
- * Context: any, e.g. pci_error_handlers.reset_prepare, under memory_lock.
+ * Context: any, but with PREEMPT_RT no interrupt that is not threaded.
+ *	E.g. pci_error_handlers.reset_prepare, under memory_lock.
  */
 void vfio_mig_reset_prepare(struct vfio_mig *mig)
 {

@@ -274,7 +274,7 @@ void vfio_mig_session_serve(struct vfio_mig_session *session)
  *	condition may hold now
  * @mig: device
  *
- * Context: any.
+ * Context: any, but with PREEMPT_RT no interrupt that is not threaded.
  */
 void vfio_mig_kick(struct vfio_mig *mig)
 {
@@ -295,7 +295,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_kick);
  * @mig: device, whose precopy_info() tells the new one's length from now on
  *
  * Rule: B8, VFIO_PRECOPY_INFO_REINIT.
- * Context: any.
+ * Context: any, but with PREEMPT_RT no interrupt that is not threaded.
  */
 void vfio_mig_reinit(struct vfio_mig *mig)
 {
