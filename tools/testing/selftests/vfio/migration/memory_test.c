@@ -7,13 +7,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <libvfio_migration.h>
 
-#define CGROUPS		"/sys/fs/cgroup"
 #define WINDOW		(4UL << 20)
 #define LIMIT		(8UL << 20)
 #define STATE		(1UL << 30)
@@ -23,60 +20,10 @@ FIXTURE(memory) {
 	char cgroup[128];
 };
 
-static int cgroup_write(const char *folder, const char *name, const char *text)
-{
-	char path[256];
-	int fd, ret;
-
-	snprintf_assert(path, sizeof(path), "%s/%s", folder, name);
-	fd = open(path, O_WRONLY);
-	if (fd < 0)
-		return -errno;
-	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
-/* A number in a file of the cgroup, after @key or as all of it. */
-static u64 cgroup_read(const char *folder, const char *name,
-			    const char *key)
-{
-	char path[256], line[256];
-	u64 val = UINT64_MAX;
-	FILE *file;
-
-	snprintf_assert(path, sizeof(path), "%s/%s", folder, name);
-	file = fopen(path, "r");
-	VFIO_ASSERT_TRUE(file, "%s: %s", path, strerror(errno));
-	while (fgets(line, sizeof(line), file)) {
-		size_t len = key ? strlen(key) : 0;
-
-		if (key && (strncmp(line, key, len) || line[len] != ' '))
-			continue;
-		val = strtoull(line + len, NULL, 10);
-		break;
-	}
-	fclose(file);
-	VFIO_ASSERT_NE(val, UINT64_MAX, "no %s in %s", key, path);
-	return val;
-}
-
-/* A cgroup for the test, with nobody in it; false if there are none. */
-static bool cgroup_make(FIXTURE_DATA(memory) *self)
-{
-	if (access(CGROUPS "/cgroup.controllers", F_OK))
-		mount("cgroup2", CGROUPS, "cgroup2", 0, NULL);
-	if (cgroup_write(CGROUPS, "cgroup.subtree_control", "+memory"))
-		return false;
-	snprintf_assert(self->cgroup, sizeof(self->cgroup), CGROUPS "/vfm-%d",
-			getpid());
-	return !mkdir(self->cgroup, 0700);
-}
-
 FIXTURE_SETUP(memory)
 {
 	VFM_REQUIRE_TYPE(MIGSIM_BASIC);
-	if (!cgroup_make(self))
+	if (!vfm_cgroup_make(self->cgroup, sizeof(self->cgroup)))
 		SKIP(return, "no cgroup2 with the memory controller");
 	self->dev = vfm_create(MIGSIM_BASIC);
 }
@@ -84,8 +31,7 @@ FIXTURE_SETUP(memory)
 FIXTURE_TEARDOWN(memory)
 {
 	vfm_destroy(self->dev);
-	cgroup_write(CGROUPS, "cgroup.procs", "0");
-	rmdir(self->cgroup);
+	vfm_cgroup_remove(self->cgroup);
 }
 
 static u64 mem_available(void)
@@ -110,7 +56,7 @@ struct account {
 static struct account account(FIXTURE_DATA(memory) *self)
 {
 	return (struct account) {
-		.kernel = cgroup_read(self->cgroup, "memory.stat", "kernel"),
+		.kernel = vfm_cgroup_read(self->cgroup, "memory.stat", "kernel"),
 		.available = mem_available(),
 	};
 }
@@ -163,7 +109,7 @@ TEST_F(memory, bounded)
 	char *buf;
 	int fd;
 
-	ASSERT_EQ(0, cgroup_write(self->cgroup, "cgroup.procs", "0"));
+	ASSERT_EQ(0, vfm_cgroup_write(self->cgroup, "cgroup.procs", "0"));
 	buf = mmap(NULL, len, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	ASSERT_NE(MAP_FAILED, buf);
@@ -235,7 +181,7 @@ static u64 cost_of_window(FIXTURE_DATA(memory) *self, bool donate)
 /* What a device donates it has already: the state is in memory once, not twice. */
 TEST_F(memory, donated_once)
 {
-	ASSERT_EQ(0, cgroup_write(self->cgroup, "cgroup.procs", "0"));
+	ASSERT_EQ(0, vfm_cgroup_write(self->cgroup, "cgroup.procs", "0"));
 	vfm_attr_set(self->dev, "state_size", PREPARED);
 	vfm_attr_set(self->dev, "window", 2 * PREPARED);
 	ASSERT_GT(PREPARED / 2, cost_of_window(self, true));
@@ -250,7 +196,7 @@ TEST_F(memory, resuming_bounded)
 	size_t done;
 	int fd;
 
-	ASSERT_EQ(0, cgroup_write(self->cgroup, "cgroup.procs", "0"));
+	ASSERT_EQ(0, vfm_cgroup_write(self->cgroup, "cgroup.procs", "0"));
 	vfm_attr_set(self->dev, "state_size", 64 << 20);
 	vfm_open(self->dev);
 	vfm_save(self->dev, &big, NULL);
@@ -276,9 +222,9 @@ static void tighten(FIXTURE_DATA(memory) *self, u64 room)
 	char text[32];
 
 	snprintf_assert(text, sizeof(text), "%lu",
-			cgroup_read(self->cgroup, "memory.current", NULL) +
+			vfm_cgroup_read(self->cgroup, "memory.current", NULL) +
 			room);
-	VFIO_ASSERT_EQ(cgroup_write(self->cgroup, "memory.max", text), 0);
+	VFIO_ASSERT_EQ(vfm_cgroup_write(self->cgroup, "memory.max", text), 0);
 }
 
 /* In a child that shares our fds: its memory is all there before it begins. */
@@ -288,7 +234,7 @@ static void limited_child(FIXTURE_DATA(memory) *self, u32 state,
 	int fd, ret;
 	char c = 0;
 
-	ret = cgroup_write(self->cgroup, "cgroup.procs", "0");
+	ret = vfm_cgroup_write(self->cgroup, "cgroup.procs", "0");
 	if (!ret && mlockall(MCL_CURRENT))
 		ret = -errno;
 	if (write(pipes[0][1], &c, 1) != 1 || read(pipes[1][0], &c, 1) != 1)
@@ -334,8 +280,8 @@ static int set_state_limited(FIXTURE_DATA(memory) *self, u32 state,
 
 static void loosen(FIXTURE_DATA(memory) *self)
 {
-	VFIO_ASSERT_EQ(cgroup_write(self->cgroup, "memory.max", "max"), 0);
-	VFIO_ASSERT_EQ(cgroup_read(self->cgroup, "memory.events", "oom_kill"),
+	VFIO_ASSERT_EQ(vfm_cgroup_write(self->cgroup, "memory.max", "max"), 0);
+	VFIO_ASSERT_EQ(vfm_cgroup_read(self->cgroup, "memory.events", "oom_kill"),
 		       0);
 }
 
@@ -355,7 +301,7 @@ TEST_F(memory, too_small_for_saving)
 	ASSERT_LE(0, fd);
 	/* It fills what there is; after that come the news, for good. */
 	VFM_WAIT(vfm_session_error(fd) == ENOMEM);
-	ASSERT_LT(0, cgroup_read(self->cgroup, "memory.events", "max"));
+	ASSERT_LT(0, vfm_cgroup_read(self->cgroup, "memory.events", "max"));
 	while ((n = vfm_read(fd, buf, sizeof(buf))) > 0)
 		;
 	ASSERT_EQ(-ENOMEM, n);
@@ -424,7 +370,7 @@ static void limited_writer(FIXTURE_DATA(memory) *self, volatile char *memory)
 
 	for (i = 0; i < MAPPED; i += PMD_SPAN)
 		(void)memory[i];
-	if (cgroup_write(self->cgroup, "cgroup.procs", "0") ||
+	if (vfm_cgroup_write(self->cgroup, "cgroup.procs", "0") ||
 	    mlockall(MCL_CURRENT))
 		_exit(1);
 	tighten(self, 1 << 20);

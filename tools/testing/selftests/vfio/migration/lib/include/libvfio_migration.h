@@ -3,6 +3,7 @@
 #define SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_MIGRATION_UMBRELLA_H
 
 #include <libvfio/assert.h>
+#include <libvfio/cgroup.h>
 #include <libvfio/child.h>
 #include <libvfio/count.h>
 #include <libvfio/damage.h>
