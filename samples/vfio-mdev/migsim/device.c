@@ -47,6 +47,7 @@ static void migsim_release_dev(struct vfio_device *vdev)
 	mutex_lock(&sim->memory_lock);
 	migsim_memory_drop(sim);
 	mutex_unlock(&sim->memory_lock);
+	mutex_destroy(&sim->dma_log.lock);
 	mutex_destroy(&sim->irq.lock);
 	mutex_destroy(&sim->memory_lock);
 	mutex_destroy(&sim->config_lock);

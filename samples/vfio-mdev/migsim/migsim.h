@@ -356,6 +356,32 @@ struct migsim_faults {
 	struct dentry *dir;
 };
 
+/* Of the logged addresses, for when there is no memory to log single pages. */
+#define MIGSIM_LOG_CHUNKS	8192
+
+/**
+ * struct migsim_dma_log - what DMA has written (dma_log.c)
+ * @lock: protects the members
+ * @on: between start and stop
+ * @first: address that is logged
+ * @last: address that is logged
+ * @pages: that were written, 32 to an entry
+ * @nr: entries
+ * @shift: size of a chunk, as a power of two
+ * @chunks: of which any page may have been written
+ */
+struct migsim_dma_log {
+	/* the log; no user memory is touched under it */
+	struct mutex lock;
+	bool on;
+	unsigned long first;
+	unsigned long last;
+	struct xarray pages;
+	unsigned int nr;
+	unsigned int shift;
+	DECLARE_BITMAP(chunks, MIGSIM_LOG_CHUNKS);
+};
+
 /**
  * struct migsim_type - a class of devices of the field (C4)
  * @name: of the mdev type, and the device's id in the stream with a prefix
@@ -388,8 +414,7 @@ struct migsim_type {
  * @wakeup: kicks the migration core when @stream.ready is over
  * @irq: interrupts
  * @dma: the DMA engine
- * @dma_logging: what it writes is logged; written under @config_lock
- * @dma_written: pages of the guest's memory that it wrote to
+ * @dma_log: what it wrote
  * @ring: peers
  * @faults: rules
  */
@@ -417,8 +442,7 @@ struct migsim_dev {
 	struct delayed_work wakeup;
 	struct migsim_irq irq;
 	struct migsim_dma dma;
-	bool dma_logging;
-	struct xarray dma_written;
+	struct migsim_dma_log dma_log;
 	struct migsim_ring ring;
 	struct migsim_faults faults;
 };
