@@ -17,7 +17,7 @@ read -ra scenarios <<< "${SCENARIOS:-}"
 flavour=${FLAVOUR:-plain}
 # The newest kernel has all that a test may need.
 EXPECTED_SKIPS=$SELFTESTS/expected-skips.kasan
-programs=(migsim_log_test conf_logging_test)
+programs=(migsim_log_test migsim_log_edge_test conf_logging_test)
 limit=$([ "$flavour" = kasan ] && echo 2400 || echo 900)
 
 declare -A modules
