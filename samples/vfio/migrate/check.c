@@ -6,12 +6,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "migrate.h"
 
-static const char *caps_str(uint64_t caps, char buf[static 48])
+const char *caps_str(uint64_t caps, char buf[static 48])
 {
 	snprintf(buf, 48, "STOP_COPY%s%s",
 		 caps & VFIO_MIGRATION_P2P ? "|P2P" : "",
@@ -30,37 +28,13 @@ static int check_state(const struct device *dev, bool source,
 		return 0;
 	if (dev->found == VFIO_DEVICE_STATE_ERROR)
 		return fail_at(fail, dev->name, EIO, "check",
-			       "it is in ERROR: reset it%s",
-			       source ? ", its state is lost" : "");
+			       "it is in ERROR: reset it%s (vfio-migrate recover --reset %s)",
+			       source ? ", its state is lost" : "", dev->name);
 	return fail_at(fail, dev->name, EBUSY, "check",
-		       "it is in %s: bring it to RUNNING or STOP first",
-		       state_name(dev->found));
-}
-
-static uint64_t region_size(const struct device *dev, uint32_t index,
-			    uint64_t *offset)
-{
-	struct vfio_region_info info = {
-		.argsz = sizeof(info),
-		.index = index,
-	};
-
-	if (ioctl(dev->fd, VFIO_DEVICE_GET_REGION_INFO, &info))
-		return 0;
-	if (offset)
-		*offset = info.offset;
-	return info.size;
-}
-
-static uint32_t pci_id(const struct device *dev)
-{
-	uint64_t offset = 0;
-	uint32_t id = 0;
-
-	if (region_size(dev, VFIO_PCI_CONFIG_REGION_INDEX, &offset) < 4 ||
-	    pread(dev->fd, &id, sizeof(id), offset) != sizeof(id))
-		return 0;
-	return id;
+		       "it is in %s: bring it to RUNNING or STOP first (vfio-migrate recover %s%s)",
+		       state_name(dev->found),
+		       dev->found == VFIO_DEVICE_STATE_RESUMING ? "--reset " : "",
+		       dev->name);
 }
 
 static int check_pci(const struct pair *p, struct failure *fail)
@@ -92,7 +66,8 @@ static int check_pair(const struct pair *p, struct failure *fail)
 	if (check_state(&p->src, true, fail) ||
 	    check_state(&p->dst, false, fail))
 		return -fail->err;
-	if (p->src.caps != p->dst.caps)
+	/* More than its source can do does no harm: each side takes its own steps. */
+	if (p->src.caps & ~p->dst.caps)
 		return fail_at(fail, p->dst.name, EMEDIUMTYPE, "check",
 			       "another type than its source (it offers %s, the source %s)",
 			       caps_str(p->dst.caps, b), caps_str(p->src.caps, a));

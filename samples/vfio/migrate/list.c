@@ -174,24 +174,6 @@ static void print_list(const struct list *l, bool probing)
 		print_entry(&l->entries[i], probing);
 }
 
-static struct json_object *str(const char *text)
-{
-	return text[0] ? json_object_new_string(text) : NULL;
-}
-
-static struct json_object *caps_json(uint64_t caps)
-{
-	static const char * const names[] = { "STOP_COPY", "P2P", "PRE_COPY" };
-	struct json_object *o = json_object_new_array();
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		if (caps & 1ull << i)
-			json_object_array_add(o, str(names[i]));
-	}
-	return o;
-}
-
 static struct json_object *user_json(const struct user *user)
 {
 	struct json_object *o;
@@ -208,23 +190,23 @@ static struct json_object *entry_json(const struct entry *e, bool probing)
 {
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "device", str(e->path.id));
-	json_object_object_add(o, "bus", str(e->bus));
-	json_object_object_add(o, "driver", str(e->driver));
-	json_object_object_add(o, "type", str(e->type));
+	json_object_object_add(o, "device", json_text(e->path.id));
+	json_object_object_add(o, "bus", json_text(e->bus));
+	json_object_object_add(o, "driver", json_text(e->driver));
+	json_object_object_add(o, "type", json_text(e->type));
 	json_object_object_add(o, "group", e->path.group < 0 ? NULL :
 			       json_object_new_int(e->path.group));
-	json_object_object_add(o, "cdev", str(e->path.cdev));
+	json_object_object_add(o, "cdev", json_text(e->path.cdev));
 	json_object_object_add(o, "in_use", e->use == USE_UNKNOWN ? NULL :
 			       json_object_new_boolean(e->use == USE_YES));
 	json_object_object_add(o, "user", user_json(&e->user));
 	if (!probing)
 		return o;
 	json_object_object_add(o, "state", e->probed ?
-			       str(state_name(e->dev.state)) : NULL);
+			       json_text(state_name(e->dev.state)) : NULL);
 	json_object_object_add(o, "capabilities", e->probed ?
-			       caps_json(e->dev.caps) : NULL);
-	json_object_object_add(o, "error", str(e->fail.reason));
+			       json_caps(e->dev.caps) : NULL);
+	json_object_object_add(o, "error", json_text(e->fail.reason));
 	return o;
 }
 

@@ -9,9 +9,10 @@
 #include "migrate.h"
 
 #define MIN_CHUNK	512
+#define NAMES		"a device is an mdev uuid, a PCI address, a path in /dev/vfio/devices, or fd:N"
 #define MAX_CHUNK	(64ull << 20)
 
-const char *argp_program_version = "vfio-migrate 1";
+const char *argp_program_version = "vfio-migrate " VFIO_MIGRATE_VERSION;
 
 enum {
 	KEY_RUN = 0x100,
@@ -24,11 +25,14 @@ enum {
 	KEY_ENGINE,
 	KEY_JSON,
 	KEY_PROBE,
+	KEY_RESET,
 };
 
 enum command {
 	CMD_LOCAL,
 	CMD_LIST,
+	CMD_STATE,
+	CMD_RECOVER,
 	CMD_DECODE,
 	CMD_NR,
 };
@@ -36,14 +40,17 @@ enum command {
 static const char * const commands[CMD_NR] = {
 	[CMD_LOCAL] = "local",
 	[CMD_LIST] = "list",
+	[CMD_STATE] = "state",
+	[CMD_RECOVER] = "recover",
 	[CMD_DECODE] = "decode",
 };
 
 struct command_line {
 	struct options opt;
 	enum command command;
-	char **args;		/* SRC=DST... or FILE */
+	char **args;		/* SRC=DST..., DEVICE... or FILE */
 	unsigned int nr;
+	uint64_t seen;		/* options, as they stand in the table */
 };
 
 static const char doc[] =
@@ -74,6 +81,12 @@ static const char doc[] =
 	"and one --chunk more. It makes the last of its rounds when no other "
 	"device has more than its own last to make.\n"
 	"\n"
+	"state tells where devices are. recover brings those that a killed run has "
+	"left behind back to RUNNING, with all that they have. What that would be "
+	"lost of is refused, unless --reset is given: a destination in RESUMING, and "
+	"a device in ERROR. If a destination is not in RESUMING any more it may have "
+	"all of it, and its source must not run again: recover one of the two.\n"
+	"\n"
 	"decode reads a stream that was saved from a device on the VFIO migration "
 	"core, from FILE or with - from stdin, prints its header and sections, and "
 	"checks all that a destination checks before it asks its device. It names "
@@ -93,11 +106,30 @@ static const char doc[] =
 	"destinations hold the state, but a later step failed, be it that the "
 	"output could not be written; 4 state is lost, or a device is not where it "
 	"should be or cannot be asked: the last line of the messages says which, and "
-	"where the state is. list: 0 or 1. decode: 0 the stream is complete "
+	"where the state is. recover: 0 all run with what they had; 1 some do not "
+	"run; 4 all run, but what was reset has lost what it had. list, state: 0 or "
+	"1. decode: 0 the stream is complete "
 	"and right; 1 it is not.";
 
+/* Options stand in groups, and a group is for these commands. */
+enum {
+	GROUP_LOCAL = 1,
+	GROUP_LIST,
+	GROUP_RECOVER,
+	GROUP_QUIET,
+	GROUP_ALL,
+};
+
+static const unsigned int group_commands[] = {
+	[GROUP_LOCAL] = 1 << CMD_LOCAL,
+	[GROUP_LIST] = 1 << CMD_LIST,
+	[GROUP_RECOVER] = 1 << CMD_RECOVER,
+	[GROUP_QUIET] = 1 << CMD_LOCAL | 1 << CMD_DECODE,
+	[GROUP_ALL] = (1 << CMD_NR) - 1,
+};
+
 static const struct argp_option options[] = {
-	{ 0, 0, 0, 0, "local:", 1 },
+	{ 0, 0, 0, 0, "local:", GROUP_LOCAL },
 	{ "run", KEY_RUN, 0, 0, "Start the destinations at the end", 0 },
 	{ "serial", KEY_SERIAL, 0, 0, "One device after another, see below", 0 },
 	{ "keep-source", KEY_KEEP_SOURCE, 0, 0,
@@ -112,14 +144,18 @@ static const struct argp_option options[] = {
 	  "Size of one read, two buffers a device (1M)", 0 },
 	{ "engine", KEY_ENGINE, "io_uring|poll", 0,
 	  "How data are moved; by default io_uring, or poll where that cannot be had", 0 },
-	{ 0, 0, 0, 0, "list:", 2 },
-	{ "probe", KEY_PROBE, 0, 0,
-	  "Open the devices that nothing else holds, for state and capabilities; this starts them for a moment", 0 },
-	{ 0, 0, 0, 0, "All:", 3 },
-	{ "json", KEY_JSON, "FILE", 0, "Write a report, - for stdout", 0 },
-	{ "quiet", 'q', 0, 0, "No table and no progress", 0 },
 	{ "verbose", 'v', 0, 0,
 	  "Progress lines even if stderr is no terminal", 0 },
+	{ 0, 0, 0, 0, "list:", GROUP_LIST },
+	{ "probe", KEY_PROBE, 0, 0,
+	  "Open the devices that nothing else holds, for state and capabilities; this starts them for a moment", 0 },
+	{ 0, 0, 0, 0, "recover:", GROUP_RECOVER },
+	{ "reset", KEY_RESET, 0, 0,
+	  "Reset what cannot go back: it loses what it has", 0 },
+	{ 0, 0, 0, 0, "local, decode:", GROUP_QUIET },
+	{ "quiet", 'q', 0, 0, "No table and no progress", 0 },
+	{ 0, 0, 0, 0, "All:", GROUP_ALL },
+	{ "json", KEY_JSON, "FILE", 0, "Write a report, - for stdout", 0 },
 	{ 0 }
 };
 
@@ -170,6 +206,14 @@ static void engine_arg(struct argp_state *state, struct options *opt,
 			   text);
 }
 
+static void add_device(struct argp_state *state, struct command_line *cl,
+		       char *name)
+{
+	if (!name_is_valid(name))
+		argp_error(state, "'%s': " NAMES, name);
+	cl->args[cl->nr++] = name;
+}
+
 static void add_pair(struct argp_state *state, struct command_line *cl,
 		     char *spec)
 {
@@ -182,8 +226,7 @@ static void add_pair(struct argp_state *state, struct command_line *cl,
 	good = name_is_valid(spec) && name_is_valid(eq + 1);
 	*eq = '=';
 	if (!good)
-		argp_error(state, "'%s': a device is an mdev uuid, a PCI address, a /dev/vfio/devices path, or fd:N",
-			   spec);
+		argp_error(state, "'%s': " NAMES, spec);
 	cl->args[cl->nr++] = spec;
 }
 
@@ -202,8 +245,36 @@ static void add_arg(struct argp_state *state, struct command_line *cl,
 		argp_error(state, "list takes no arguments");
 	} else if (cl->command == CMD_LOCAL) {
 		add_pair(state, cl, arg);
+	} else if (cl->command != CMD_DECODE) {
+		add_device(state, cl, arg);
 	} else {
 		cl->args[cl->nr++] = arg;
+	}
+}
+
+/* The command may come after its options. */
+static void note_option(struct command_line *cl, int key)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(options) - 1; i++) {
+		if (options[i].key && options[i].key == key)
+			cl->seen |= 1ull << i;
+	}
+}
+
+static void check_options(struct argp_state *state,
+			  const struct command_line *cl)
+{
+	unsigned int i, group = 0;
+
+	for (i = 0; i < ARRAY_SIZE(options) - 1; i++) {
+		if (options[i].group)
+			group = options[i].group;
+		if (cl->seen & 1ull << i &&
+		    !(group_commands[group] & 1 << cl->command))
+			argp_error(state, "--%s is not for %s",
+				   options[i].name, commands[cl->command]);
 	}
 }
 
@@ -213,14 +284,12 @@ static void check_end(struct argp_state *state, struct command_line *cl)
 
 	if (cl->command == CMD_LOCAL && !cl->nr)
 		argp_error(state, "local needs at least one SRC=DST");
+	if ((cl->command == CMD_STATE || cl->command == CMD_RECOVER) && !cl->nr)
+		argp_error(state, "%s needs at least one DEVICE",
+			   commands[cl->command]);
 	if (cl->command == CMD_DECODE && cl->nr != 1)
 		argp_error(state, "decode needs one FILE, - for stdin");
-	if (cl->command != CMD_LOCAL &&
-	    (opt->run || opt->serial || opt->keep_source ||
-	     opt->skip_p2p_down || opt->skip_p2p_up))
-		argp_error(state, "--run, --serial, --keep-source and --skip-p2p are for local");
-	if (cl->command != CMD_LIST && opt->probe)
-		argp_error(state, "--probe is for list");
+	check_options(state, cl);
 	if (opt->quiet)
 		opt->progress = false;
 }
@@ -230,6 +299,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	struct command_line *cl = state->input;
 	struct options *opt = &cl->opt;
 
+	note_option(cl, key);
 	switch (key) {
 	case KEY_RUN:
 		opt->run = true;
@@ -261,6 +331,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	case KEY_PROBE:
 		opt->probe = true;
 		return 0;
+	case KEY_RESET:
+		opt->reset = true;
+		return 0;
 	case 'q':
 		opt->quiet = true;
 		return 0;
@@ -271,7 +344,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		add_arg(state, cl, arg);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "what to do? local, list or decode");
+		argp_error(state, "what to do? local, list, state, recover or decode");
 		return EINVAL;
 	case ARGP_KEY_SUCCESS:
 		check_end(state, cl);
@@ -286,6 +359,10 @@ static int run(const struct command_line *cl)
 	switch (cl->command) {
 	case CMD_LIST:
 		return list_run(&cl->opt);
+	case CMD_STATE:
+		return state_run(&cl->opt, cl->args, cl->nr);
+	case CMD_RECOVER:
+		return recover_run(&cl->opt, cl->args, cl->nr);
 	case CMD_DECODE:
 		return decode_run(&cl->opt, cl->args[0]);
 	default:
@@ -298,7 +375,7 @@ int main(int argc, char **argv)
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_opt,
-		.args_doc = "local SRC=DST...\nlist\ndecode FILE",
+		.args_doc = "local SRC=DST...\nlist\nstate DEVICE...\nrecover DEVICE...\ndecode FILE",
 		.doc = doc,
 	};
 	struct command_line cl = {
@@ -312,6 +389,7 @@ int main(int argc, char **argv)
 	int status;
 
 	stdio_secure();
+	json_begin();
 	argp_err_exit_status = EXIT_BAD_USAGE;
 	cl.args = xcalloc(argc, sizeof(*cl.args));
 	argp_parse(&argp, argc, argv, 0, NULL, &cl);

@@ -41,6 +41,8 @@ enum {
 	EXIT_LOST = 4,		/* not all is where it should be, or it is not known */
 };
 
+#define VFIO_MIGRATE_VERSION	"2"
+
 /* What went wrong: one line on stderr; the first is an object in the report. */
 struct failure {
 	bool set;
@@ -69,6 +71,7 @@ struct device {
 	const char *name;	/* as the user wrote it */
 	struct dev_path path;
 	struct group *group;
+	char type[64];		/* mdev type or vendor:device, "" if not known */
 	int fd;
 	int data_fd;
 	uint32_t info_flags;
@@ -228,6 +231,7 @@ struct options {
 	bool quiet;
 	bool progress;
 	bool probe;
+	bool reset;
 	enum engine_choice engine;
 	uint64_t threshold;
 	uint64_t chunk;
@@ -327,7 +331,13 @@ int device_reset(struct device *dev, struct failure *fail);
 int device_data_size(struct device *dev, uint64_t *size);
 int precopy_rest(int data_fd, uint64_t *rest);
 
+/* ident.c */
+uint64_t region_size(const struct device *dev, uint32_t index, uint64_t *offset);
+uint32_t pci_id(const struct device *dev);
+void device_identify(struct device *dev);
+
 /* check.c */
+const char *caps_str(uint64_t caps, char buf[static 48]);
 int check_pairs(struct migration *m);
 
 /* work.c */
@@ -407,7 +417,15 @@ void report_outcome(const struct migration *m);
 uint64_t total_bytes(const struct migration *m);
 double pair_downtime_ms(const struct migration *m, const struct pair *p);
 double total_downtime_ms(const struct migration *m);
+
+/* json.c */
 struct json_object;
+void json_begin(void);
+void json_about(struct json_object *o);
+struct json_object *json_text(const char *text);
+struct json_object *json_state(uint32_t state);
+struct json_object *json_caps(uint64_t caps);
+struct json_object *json_failure(const struct failure *fail);
 int json_write(struct outfile *out, struct json_object *o);
 
 /* predict.c */
@@ -433,6 +451,10 @@ void inuse_free(void);
 
 /* list.c */
 int list_run(const struct options *opt);
+
+/* recover.c */
+int state_run(const struct options *opt, char **names, unsigned int nr);
+int recover_run(const struct options *opt, char **names, unsigned int nr);
 
 /* decode.c */
 int decode_run(const struct options *opt, const char *name);

@@ -33,8 +33,6 @@ static uint32_t ioas_id;
 static const char *open_hint(int err)
 {
 	switch (err) {
-	case EBUSY:
-		return " (something else holds it open: end that, or have it hand over the device fd as fd:N)";
 	case EACCES:
 	case EPERM:
 		return " (run as root, or give yourself access to it)";
@@ -45,11 +43,27 @@ static const char *open_hint(int err)
 	}
 }
 
+static int in_use(struct device *dev, struct failure *fail, const char *what)
+{
+	char who[64] = "something else";
+	struct user user;
+
+	inuse_scan();
+	if (inuse_find(&dev->path, &user) == USE_YES)
+		snprintf(who, sizeof(who), "%s, pid %d,", user.comm, user.pid);
+	inuse_free();
+	return fail_at(fail, dev->name, EBUSY, "open",
+		       "%s: %s (%s holds it open: end that, or have it hand over the device fd as fd:N)",
+		       what, strerror(EBUSY), who);
+}
+
 static int open_failed(struct device *dev, struct failure *fail,
 		       const char *what)
 {
 	int err = errno;
 
+	if (err == EBUSY)
+		return in_use(dev, fail, what);
 	return fail_at(fail, dev->name, err, "open", "%s: %s%s", what,
 		       strerror(err), open_hint(err));
 }
@@ -204,6 +218,7 @@ static int get_info(struct device *dev, struct failure *fail)
 	}
 	dev->info_flags = info.flags;
 	dev->num_regions = info.num_regions;
+	device_identify(dev);
 	return 0;
 }
 

@@ -151,22 +151,6 @@ static struct json_object *pair_json(const struct migration *m,
 	return o;
 }
 
-static struct json_object *failure_json(const struct failure *fail)
-{
-	struct json_object *o;
-
-	if (!fail->set)
-		return NULL;
-	o = json_object_new_object();
-	add_str(o, "device", fail->device);
-	add_str(o, "step", fail->step);
-	add_int(o, "errno", fail->err);
-	if (strerrorname_np(fail->err))
-		add_str(o, "name", strerrorname_np(fail->err));
-	add_str(o, "reason", fail->reason);
-	return o;
-}
-
 static struct json_object *report_object(struct migration *m)
 {
 	struct json_object *o = json_object_new_object();
@@ -188,7 +172,7 @@ static struct json_object *report_object(struct migration *m)
 	add_int(o, "chunk", m->opt->chunk);
 	json_object_object_add(o, "devices", devices);
 	json_object_object_add(o, "phases_ms", phases_json(m->phase_ns));
-	json_object_object_add(o, "error", failure_json(&m->fail));
+	json_object_object_add(o, "error", json_failure(&m->fail));
 	return o;
 }
 
@@ -202,15 +186,6 @@ int report_open(struct migration *m)
 		return 0;
 	return fail_at(&m->fail, m->opt->json, -ret, "open report", "%s",
 		       strerror(-ret));
-}
-
-/* Frees @o. */
-int json_write(struct outfile *out, struct json_object *o)
-{
-	fprintf(out->f, "%s\n", json_object_to_json_string_ext(o,
-		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(o);
-	return outfile_close(out);
 }
 
 int report_json(struct migration *m)

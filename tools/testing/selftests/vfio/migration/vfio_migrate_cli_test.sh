@@ -27,7 +27,39 @@ bad_arguments()
 	usage local --chunk 0 "$p" && usage local --max-rounds 0 "$p" &&
 	usage local --probe "$p" && usage list --serial &&
 	usage local --nonsense "$p" && usage decode && usage decode a b &&
-	usage decode --run a && usage decode --probe a
+	usage decode --run a && usage decode --probe a &&
+	usage state && usage recover && usage state nonsense &&
+	own_options
+}
+
+# Every option is refused by the commands that it means nothing to, in front of them
+# as well.
+own_options()
+{
+	local u=00000000-0000-0000-0000-000000000000 option command
+	local -A for=([--run]=local [--serial]=local [--keep-source]=local
+		[--skip-p2p=up]=local [--threshold=1]=local
+		[--max-rounds=1]=local [--chunk=4096]=local
+		[--engine=poll]=local [--verbose]=local [--probe]=list
+		[--reset]=recover [--quiet]="local decode")
+
+	for option in "${!for[@]}"; do
+		for command in "local $u=$u" list "state $u" "recover $u" \
+			"decode /dev/null"; do
+			[[ " ${for[$option]} " != *" ${command%% *} "* ]] ||
+				continue
+			# shellcheck disable=SC2086
+			usage $command "$option" && usage "$option" $command &&
+			check "named: $option" says \
+				"${option%=*} is not for ${command%% *}" || return
+		done
+	done
+	# all that there are
+	"$MIGRATE" --help > "$TMP/out"
+	check "every option is here" equal "$(grep -oE -- '^ +(-., )?--[a-z0-9-]+' \
+		"$TMP/out" | grep -oE -- '--[a-z0-9-]+' |
+		grep -vxE -- '--(json|help|usage|version)' | sort | tr '\n' ' ')" \
+		"$(printf '%s\n' "${!for[@]}" | sed 's/=.*//' | sort | tr '\n' ' ')"
 }
 
 # refused REASON ARG...: nothing is touched
@@ -82,7 +114,25 @@ in_use()
 		> "$TMP/out" 2> "$TMP/err"
 	RC=$?
 	check status equal "$RC" 1 && check line errors 1 &&
-	check reason says "something else holds it open"
+	check reason says "vfio-hold, pid " && check who says ", holds it open"
+}
+
+# A destination that can do more is asked, and has the last word.
+more_capabilities()
+{
+	local source other
+
+	mk migsim-full state_size=65536 && other=$NEW || return
+	for source in snapshot precopy basic; do
+		pair "migsim-$source" state_size=65536 || return
+		DST=$other
+		held
+		check "status from $source" equal "$RC" 1 &&
+		check "refused by the device" says ": write: " &&
+		check "its reason" says "made by migsim-$source" &&
+		check "source of $source" equal "$SRC_STATE" RUNNING || return
+	done
+	refused "another type" "$other=$SRC"
 }
 
 bad_report_file()
@@ -291,6 +341,7 @@ progress()
 	check "a line a second" [ "$(grep -c moved "$TMP/err")" -le 5 ]
 }
 
-run_tests bad_arguments refuses refused_by_device in_use bad_report_file \
+run_tests bad_arguments refuses refused_by_device in_use \
+	more_capabilities bad_report_file \
 	list_devices list_probe decode_valid decode_damage decode_goes_on \
 	decode_no_stream decode_bounded report quiet progress -- "$@"
