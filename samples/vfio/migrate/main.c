@@ -9,7 +9,7 @@
 #include "migrate.h"
 
 #define MIN_CHUNK	512
-#define NAMES		"a device is an mdev uuid, a PCI address, a path in /dev/vfio/devices, or fd:N"
+#define NAMES		"a device is an mdev uuid, a PCI address, a path in /dev/vfio/devices or /sys, or fd:N"
 #define MAX_CHUNK	(64ull << 20)
 
 const char *argp_program_version = "vfio-migrate " VFIO_MIGRATE_VERSION;
@@ -56,7 +56,7 @@ struct command_line {
 static const char doc[] =
 	"Moves the state of VFIO devices to other devices, many at once.\v"
 	"A device is an mdev's uuid, a PCI address, the path of a VFIO character "
-	"device, or fd:N, a VFIO device fd that this program was started with: the "
+	"device, a path in /sys as QEMU's sysfsdev has it, or fd:N, a VFIO device fd that this program was started with: the "
 	"only way to move a device that something else holds open.\n"
 	"\n"
 	"Sources go back to where they were if anything fails, or on SIGINT or SIGTERM, "

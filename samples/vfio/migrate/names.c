@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What a user may call a device: the uuid of an mdev, the address of a PCI
- * function, the path of a VFIO character device, or fd:N, a device fd that
- * the program was started with. Nothing is opened here.
+ * function, the path of a VFIO character device, a path in sysfs as QEMU's
+ * sysfsdev has it, or fd:N, a device fd that the program was started with.
+ * Nothing is opened here.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -46,6 +47,11 @@ static bool is_cdev(const char *name)
 	return !strncmp(name, "/dev/", 5);
 }
 
+static bool is_sysfs(const char *name)
+{
+	return !strncmp(name, "/sys/", 5);
+}
+
 /* fd:N; returns N or -1 */
 static int fd_number(const char *name)
 {
@@ -61,7 +67,7 @@ static int fd_number(const char *name)
 bool name_is_valid(const char *name)
 {
 	return is_uuid(name) || is_pci(name) || is_cdev(name) ||
-	       fd_number(name) >= 0;
+	       is_sysfs(name) || fd_number(name) >= 0;
 }
 
 /* The last part of where a link in sysfs points to. */
@@ -130,12 +136,12 @@ void name_from_sysfs(struct dev_path *path)
 	find_group(path);
 }
 
-static int from_bus(const char *name, const char *bus, const char *id,
-		    struct dev_path *path, struct failure *fail)
+/* @link leads to the device in sysfs. */
+static int from_link(const char *name, const char *link, struct dev_path *path,
+		     struct failure *fail)
 {
-	char link[PATH_MAX], driver[64];
+	char driver[64];
 
-	snprintf(link, sizeof(link), "/sys/bus/%s/devices/%s", bus, id);
 	if (!realpath(link, path->sysfs))
 		return fail_at(fail, name, errno, "open",
 			       "%s (no %s; see vfio-migrate list)",
@@ -146,6 +152,27 @@ static int from_bus(const char *name, const char *bus, const char *id,
 		return fail_at(fail, name, ENODEV, "open",
 			       "no driver is bound to it");
 	return 0;
+}
+
+static int from_bus(const char *name, const char *bus, const char *id,
+		    struct dev_path *path, struct failure *fail)
+{
+	char link[PATH_MAX];
+
+	snprintf(link, sizeof(link), "/sys/bus/%s/devices/%s", bus, id);
+	return from_link(name, link, path, fail);
+}
+
+/* What is below a device, such as its vfio-dev, has a link to it. */
+static int from_sysfs(const char *name, struct dev_path *path,
+		      struct failure *fail)
+{
+	char link[PATH_MAX];
+
+	snprintf(link, sizeof(link), "%s/device", name);
+	if (access(link, F_OK))
+		snprintf(link, sizeof(link), "%s", name);
+	return from_link(name, link, path, fail);
 }
 
 static int from_uuid(const char *name, struct dev_path *path,
@@ -245,6 +272,8 @@ int name_resolve(const char *name, struct dev_path *path, struct failure *fail)
 		return from_uuid(name, path, fail);
 	if (is_pci(name))
 		return from_pci(name, path, fail);
+	if (is_sysfs(name))
+		return from_sysfs(name, path, fail);
 	return from_cdev(name, path, fail);
 }
 

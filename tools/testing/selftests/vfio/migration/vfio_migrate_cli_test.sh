@@ -117,6 +117,26 @@ in_use()
 	check reason says "vfio-hold, pid " && check who says ", holds it open"
 }
 
+# As QEMU's sysfsdev has them, or whatever leads to the device.
+by_sysfs()
+{
+	local before
+
+	pair migsim-full state_size=65536 || return
+	before=$(hash_of "$SRC")
+	migrate local "$MDEV/$SRC=$(realpath "$MDEV/$DST")"
+	check status equal "$RC" 0 &&
+	check moved equal "$(hash_of "$DST")" "$before" &&
+	check named grep -q "^$MDEV/$SRC " "$TMP/out" &&
+	refused "named twice" "$MDEV/$SRC=$SRC" &&
+	refused "No such file" "$MDEV/nothing=$DST" &&
+	refused "no driver is bound to it" "/sys/kernel=$DST" || return
+	if [ -d "$MDEV/$DST/vfio-dev" ]; then
+		migrate state "$MDEV/$DST"/vfio-dev/*
+		check "below it" equal "$RC" 0
+	fi
+}
+
 # A destination that can do more is asked, and has the last word.
 more_capabilities()
 {
@@ -341,7 +361,7 @@ progress()
 	check "a line a second" [ "$(grep -c moved "$TMP/err")" -le 5 ]
 }
 
-run_tests bad_arguments refuses refused_by_device in_use \
+run_tests bad_arguments refuses refused_by_device in_use by_sysfs \
 	more_capabilities bad_report_file \
 	list_devices list_probe decode_valid decode_damage decode_goes_on \
 	decode_no_stream decode_bounded report quiet progress -- "$@"

@@ -211,7 +211,7 @@ runs_again()
 	check "both run" equal "$(rc_of recover)" 4 &&
 	check moved equal "$(rc_of next)" 0 &&
 	check hash equal "$(hash_of "$DST")" "$before" || return
-	migrate state "$SRC" "$DST" --json "$TMP/json"
+	migrate state "$SRC" "$MDEV/$DST" --json "$TMP/json"
 	check "state by name" equal "$RC" 0 &&
 	check line grep -qE "^$SRC +RUNNING +STOP_COPY\|P2P\|PRE_COPY +migsim-full$" \
 		"$TMP/out" &&
