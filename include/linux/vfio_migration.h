@@ -202,6 +202,7 @@ void vfio_mig_reset_done(struct vfio_mig *mig);
 void *vfio_mig_priv(struct vfio_mig *mig);
 enum vfio_device_mig_state vfio_mig_state(struct vfio_mig *mig);
 const char *vfio_mig_state_name(enum vfio_device_mig_state state);
+bool vfio_mig_is_arc(struct vfio_mig *mig, unsigned int from, unsigned int to);
 
 /*
  * In any context: there is more to save, load() can go on, or the condition of a

@@ -107,6 +107,28 @@ enum vfio_device_mig_state vfio_mig_next_arc(unsigned int flags,
 EXPORT_SYMBOL_IF_KUNIT(vfio_mig_next_arc);
 
 /**
+ * vfio_mig_is_arc - may the driver be asked for an arc
+ * @mig: device
+ * @from: any number
+ * @to: any number
+ *
+ * Also if it takes a client that opts in to it (A11).
+ *
+ * Context: any.
+ * Return: true if &vfio_mig_ops.arc may be called with these states.
+ */
+bool vfio_mig_is_arc(struct vfio_mig *mig, unsigned int from, unsigned int to)
+{
+	unsigned int flags = mig->flags;
+
+	if (flags & VFIO_MIGRATION_PRE_COPY)
+		flags |= VFIO_MIG_COPY_BACK;
+
+	return from != to && to != E && vfio_mig_next_arc(flags, from, to) == to;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_is_arc);
+
+/**
  * vfio_mig_saving - is it a saving state, in which a session can be read
  * @state: any state
  *
