@@ -77,7 +77,7 @@ static ssize_t migsim_attr_store(struct device *dev,
 	u64 value;
 	int ret;
 
-	ret = kstrtou64(buf, 0, &value);
+	ret = kstrtou64(buf, migsim_base(buf), &value);
 	if (ret)
 		return ret;
 	if (value < number->min || value > number->max ||

@@ -166,6 +166,11 @@ static bool migsim_has_section(enum migsim_passage_kind kind)
 	return kind == MIGSIM_PASS_SAVE || kind == MIGSIM_PASS_LOAD;
 }
 
+static bool migsim_same_state(unsigned int rule, unsigned int state)
+{
+	return rule == MIGSIM_ANY_STATE || rule == state;
+}
+
 static int migsim_parse_state(const char *name, unsigned int *ret)
 {
 	unsigned int state;
@@ -224,16 +229,48 @@ static int migsim_parse_site(const char *name, enum migsim_site *ret)
 	return -EINVAL;
 }
 
+/* Of data, the core lets no other errno come out. */
+static bool migsim_errno_fits(const struct migsim_fault *fault)
+{
+	const struct migsim_site_info *site = &migsim_sites[fault->site];
+
+	if (!site->has_errno || !fault->err)
+		return !site->has_errno && !fault->err;
+	if (migsim_has_section(site->kind) || site->kind == MIGSIM_PASS_SNAPSHOT)
+		return fault->err == EINVAL || fault->err == EIO ||
+		       fault->err == ENOMEM;
+
+	return fault->err <= MAX_ERRNO;
+}
+
 static int migsim_parse_numbers(char * const *word, struct migsim_fault *fault)
 {
-	if (kstrtouint(word[0], 0, &fault->nth) ||
-	    kstrtouint(word[1], 0, &fault->count) ||
-	    kstrtouint(word[2], 0, &fault->err) ||
-	    !fault->nth || fault->err > MAX_ERRNO ||
-	    migsim_sites[fault->site].has_errno != !!fault->err)
-		return -EINVAL;
+	unsigned int *number[] = { &fault->nth, &fault->count, &fault->err };
+	unsigned int i;
 
-	return 0;
+	for (i = 0; i < ARRAY_SIZE(number); i++)
+		if (kstrtouint(word[i], migsim_base(word[i]), number[i]))
+			return -EINVAL;
+
+	return fault->nth && migsim_errno_fits(fault) ? 0 : -EINVAL;
+}
+
+/* A rule that no passage would ever be about, whatever the device does. */
+static bool migsim_can_pass(struct migsim_dev *sim,
+			    const struct migsim_passage *about)
+{
+	unsigned int from, to;
+
+	if (!migsim_has_arc(about->kind))
+		return true;
+	for (from = 0; from < MIGSIM_ANY_STATE; from++)
+		for (to = 0; to < MIGSIM_ANY_STATE; to++)
+			if (migsim_same_state(about->from, from) &&
+			    migsim_same_state(about->to, to) &&
+			    vfio_mig_is_arc(sim->mig, from, to))
+				return true;
+
+	return false;
 }
 
 static int migsim_parse_rule(char *line, struct migsim_fault *fault)
@@ -264,6 +301,8 @@ static int migsim_add_rule(struct migsim_dev *sim, char *line)
 	if (!fault)
 		return -ENOMEM;
 	ret = migsim_parse_rule(line, fault);
+	if (!ret && !migsim_can_pass(sim, &fault->about))
+		ret = -EINVAL;
 	if (ret) {
 		kfree(fault);
 		return ret;
@@ -403,11 +442,6 @@ static int fault_sites_show(struct seq_file *m, void *unused)
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(fault_sites);
-
-static bool migsim_same_state(unsigned int rule, unsigned int state)
-{
-	return rule == MIGSIM_ANY_STATE || rule == state;
-}
 
 static bool migsim_fault_about(const struct migsim_passage *rule,
 			       const struct migsim_passage *now)

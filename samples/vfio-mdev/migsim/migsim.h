@@ -19,6 +19,7 @@
 #define _MIGSIM_H
 
 #include <linux/bits.h>
+#include <linux/ctype.h>
 #include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
@@ -585,6 +586,12 @@ int migsim_fault_load(struct migsim_dev *sim, enum migsim_section type);
 int migsim_fault_dma(struct migsim_dev *sim);
 void migsim_fault_module_init(void);
 void migsim_fault_module_exit(void);
+
+/* Of a number that was written: decimal or 0x-hexadecimal, a leading 0 says nothing. */
+static inline unsigned int migsim_base(const char *text)
+{
+	return text[0] == '0' && tolower(text[1]) == 'x' ? 16 : 10;
+}
 
 static inline struct migsim_dev *migsim_from_vdev(struct vfio_device *vdev)
 {

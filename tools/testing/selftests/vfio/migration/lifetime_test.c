@@ -275,6 +275,33 @@ TEST_F(lifetime, attributes)
 	ASSERT_EQ(-EINVAL, __vfm_attr_write(self->dev, "poll", "2"));
 }
 
+/* Decimal, or hexadecimal by 0x; a leading 0 is that, and no other base. */
+TEST_F(lifetime, attribute_numbers)
+{
+	static const struct {
+		const char *text;
+		u64 value;
+	} good[] = {
+		{ "010000", 10000 }, { "0", 0 }, { "00", 0 }, { "0099", 99 },
+		{ "0x10", 16 }, { "0X1f", 31 }, { "0x0010", 16 },
+		{ "18446744073709551615", UINT64_MAX },
+	};
+	static const char * const bad[] = {
+		"0x", "x10", "10 0", "1e3", "0b1", "0o7", "0xg", "00x10",
+		"18446744073709551616",
+	};
+	size_t i;
+
+	vfm_close(self->dev);
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		ASSERT_EQ(0, __vfm_attr_write(self->dev, "seed", good[i].text));
+		ASSERT_EQ(good[i].value, vfm_attr_get(self->dev, "seed"));
+	}
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		ASSERT_GT(0, __vfm_attr_write(self->dev, "seed", bad[i]));
+	ASSERT_EQ(UINT64_MAX, vfm_attr_get(self->dev, "seed"));
+}
+
 static unsigned long core_users(void)
 {
 	FILE *file = fopen("/sys/module/vfio_migration/refcnt", "r");

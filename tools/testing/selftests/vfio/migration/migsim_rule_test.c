@@ -61,8 +61,8 @@ TEST_F(rule, no_rules)
 {
 	static const char * const bad[] = {
 		/* sites */
-		"arc_fial RUNNING->STOP 1 1 5", "ARC_FAIL RUNNING->STOP 1 1 5",
-		"arc RUNNING->STOP 1 1 5", "arc_fail_ RUNNING->STOP 1 1 5",
+		"arc_fial STOP->RESUMING 1 1 5", "ARC_FAIL STOP->RESUMING 1 1 5",
+		"arc STOP->RESUMING 1 1 5", "arc_fail_ STOP->RESUMING 1 1 5",
 		"Clear", "clear now", "release 1", "-",
 		/* what passes them */
 		"arc_fail RUNNING 1 1 5", "arc_fail RUNING->STOP 1 1 5",
@@ -75,23 +75,33 @@ TEST_F(rule, no_rules)
 		"load_stall MEM 1 1 0", "dma_fail MEMORY 1 1 5",
 		"dma_fail READ 1 1 5", "snapshot_fail REGS 1 1 5",
 		"snapshot_stall *->* 1 1 0",
+		/* none of its arcs, neither by those names nor by any */
+		"arc_fail RUNNING->STOP 1 1 5", "arc_stall STOP->RUNNING 1 1 0",
+		"arc_fail PRE_COPY->STOP_COPY 1 1 5", "arc_fail STOP->STOP 1 1 5",
+		"arc_reset STOP->ERROR 1 1 0", "arc_broken ERROR->STOP 1 1 5",
+		"arc_fail ERROR->* 1 1 5", "arc_fail *->ERROR 1 1 5",
+		"stop_fail RUNNING->STOP 1 1 5", "arc_fail RESUMING->RUNNING 1 1 5",
+		/* errnos that never come out */
+		"save_fail REGS 1 1 1", "save_fail MEMORY 1 1 28",
+		"load_fail CONFIG 1 1 61", "load_fail REGS 1 1 4095",
+		"snapshot_fail - 1 1 4",
 		/* words */
-		"arc_fail", "arc_fail RUNNING->STOP", "arc_fail RUNNING->STOP 1",
-		"arc_fail RUNNING->STOP 1 1", "arc_fail RUNNING->STOP 1 1 5 6",
-		"arc_fail RUNNING->STOP 1 1 5 ", " arc_fail RUNNING->STOP 1 1 5",
-		"arc_fail  RUNNING->STOP 1 1 5", "arc_fail\tRUNNING->STOP\t1\t1\t5",
-		"arc_fail RUNNING -> STOP 1 1 5",
+		"arc_fail", "arc_fail RUNNING_P2P->STOP", "arc_fail RUNNING_P2P->STOP 1",
+		"arc_fail RUNNING_P2P->STOP 1 1", "arc_fail RUNNING_P2P->STOP 1 1 5 6",
+		"arc_fail RUNNING_P2P->STOP 1 1 5 ", " arc_fail RUNNING_P2P->STOP 1 1 5",
+		"arc_fail  RUNNING_P2P->STOP 1 1 5", "arc_fail\tRUNNING_P2P->STOP\t1\t1\t5",
+		"arc_fail RUNNING_P2P -> STOP 1 1 5",
 		/* numbers */
-		"arc_fail RUNNING->STOP 0 1 5", "arc_fail RUNNING->STOP -1 1 5",
-		"arc_fail RUNNING->STOP x 1 5", "arc_fail RUNNING->STOP 1.5 1 5",
-		"arc_fail RUNNING->STOP 4294967296 1 5",
-		"arc_fail RUNNING->STOP 1 -1 5", "arc_fail RUNNING->STOP 1 x 5",
-		"arc_fail RUNNING->STOP 1 4294967296 5",
-		"arc_fail RUNNING->STOP 1 1 0", "arc_fail RUNNING->STOP 1 1 -5",
-		"arc_fail RUNNING->STOP 1 1 4096", "arc_fail RUNNING->STOP 1 1 EIO",
-		"arc_broken RUNNING->STOP 1 1 0", "stop_fail *->* 1 1 0",
-		"dma_fail - 1 1 0", "arc_stall RUNNING->STOP 1 1 5",
-		"arc_reset RUNNING->STOP 1 1 5", "save_flip MEMORY 1 1 5",
+		"arc_fail RUNNING_P2P->STOP 0 1 5", "arc_fail RUNNING_P2P->STOP -1 1 5",
+		"arc_fail RUNNING_P2P->STOP x 1 5", "arc_fail RUNNING_P2P->STOP 1.5 1 5",
+		"arc_fail RUNNING_P2P->STOP 4294967296 1 5",
+		"arc_fail RUNNING_P2P->STOP 1 -1 5", "arc_fail RUNNING_P2P->STOP 1 x 5",
+		"arc_fail RUNNING_P2P->STOP 1 4294967296 5",
+		"arc_fail RUNNING_P2P->STOP 1 1 0", "arc_fail RUNNING_P2P->STOP 1 1 -5",
+		"arc_fail RUNNING_P2P->STOP 1 1 4096", "arc_fail RUNNING_P2P->STOP 1 1 EIO",
+		"arc_broken RUNNING_P2P->STOP 1 1 0", "stop_fail *->* 1 1 0",
+		"dma_fail - 1 1 0", "arc_stall RUNNING_P2P->STOP 1 1 5",
+		"arc_reset RUNNING_P2P->STOP 1 1 5", "save_flip MEMORY 1 1 5",
 		"save_short MEMORY 1 1 5", "snapshot_stall - 1 1 5",
 	};
 	unsigned int i;
@@ -110,7 +120,7 @@ TEST_F(rule, read_back)
 {
 	char text[1024];
 
-	ASSERT_EQ(0, add(self->dev, "arc_fail RUNNING->STOP 1 2 5\n"
+	ASSERT_EQ(0, add(self->dev, "arc_fail STOP->STOP_COPY 01 2 0x5\n"
 				    "arc_broken *->STOP 0x10 0 4095\n\n"
 				    "arc_stall PRE_COPY_P2P->* 4294967295 4294967295 0"));
 	ASSERT_EQ(0, add(self->dev, "arc_reset *->* 1 1 0"));
@@ -118,9 +128,9 @@ TEST_F(rule, read_back)
 	ASSERT_EQ(0, add(self->dev, "snapshot_fail - 1 1 12"));
 	ASSERT_EQ(0, add(self->dev, "save_flip REGS 3 1 0"));
 	ASSERT_EQ(0, add(self->dev, "load_fail CONFIG 1 1 22"));
-	ASSERT_EQ(0, add(self->dev, "dma_fail - 7 1 5"));
+	ASSERT_EQ(0, add(self->dev, "dma_fail - 010 1 5"));
 	rules(self->dev, text, sizeof(text));
-	ASSERT_STREQ("arc_fail RUNNING->STOP 1 2 5 fired 0\n"
+	ASSERT_STREQ("arc_fail STOP->STOP_COPY 1 2 5 fired 0\n"
 		     "arc_broken *->STOP 16 0 4095 fired 0\n"
 		     "arc_stall PRE_COPY_P2P->* 4294967295 4294967295 0 fired 0\n"
 		     "arc_reset *->* 1 1 0 fired 0\n"
@@ -128,10 +138,44 @@ TEST_F(rule, read_back)
 		     "snapshot_fail - 1 1 12 fired 0\n"
 		     "save_flip REGS 3 1 0 fired 0\n"
 		     "load_fail CONFIG 1 1 22 fired 0\n"
-		     "dma_fail - 7 1 5 fired 0\n", text);
+		     "dma_fail - 10 1 5 fired 0\n", text);
 	vfm_fault_clear(self->dev);
 	rules(self->dev, text, sizeof(text));
 	ASSERT_STREQ("", text);
+}
+
+/* What is an arc depends on the type; any of them can be meant by *. */
+TEST_F(rule, arcs_of_types)
+{
+	static const struct {
+		const char *type;
+		const char *rule;
+		int ret;
+	} rules[] = {
+		{ MIGSIM_BASIC, "arc_fail RUNNING->STOP 1 1 5", 0 },
+		{ MIGSIM_BASIC, "stop_fail RUNNING->STOP 1 1 5", 0 },
+		{ MIGSIM_BASIC, "arc_fail *->STOP 1 1 5", 0 },
+		{ MIGSIM_BASIC, "arc_fail RUNNING->RUNNING_P2P 1 1 5", -EINVAL },
+		{ MIGSIM_BASIC, "arc_fail *->PRE_COPY 1 1 5", -EINVAL },
+		{ MIGSIM_BASIC, "arc_fail RUNNING_P2P->* 1 1 5", -EINVAL },
+		{ MIGSIM_SNAPSHOT, "arc_fail RUNNING_P2P->* 1 1 5", 0 },
+		{ MIGSIM_SNAPSHOT, "arc_fail RUNNING->STOP 1 1 5", -EINVAL },
+		{ MIGSIM_PRECOPY, "arc_fail PRE_COPY->STOP_COPY 1 1 5", 0 },
+		/* With stop_copy_back, for a client that wants it. */
+		{ MIGSIM_PRECOPY, "arc_fail STOP_COPY->PRE_COPY 1 1 5", 0 },
+		{ MIGSIM_FULL, "arc_fail STOP_COPY->PRE_COPY_P2P 1 1 5", 0 },
+		{ MIGSIM_FULL, "arc_fail STOP_COPY->PRE_COPY 1 1 5", -EINVAL },
+	};
+	struct vfm_device *dev;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rules); i++) {
+		dev = vfm_create(rules[i].type);
+		ASSERT_EQ(rules[i].ret, add(dev, rules[i].rule)) {
+			TH_LOG("%s: '%s'", rules[i].type, rules[i].rule);
+		}
+		vfm_destroy(dev);
+	}
 }
 
 /* What comes before a line that is none, holds. */

@@ -313,7 +313,7 @@ static int look_at_error(struct vfm_sweep *s)
 
 static int fault_rule(struct vfm_sweep *s)
 {
-	return __vfm_fault_write(s->dev, "arc_fail STOP->ERROR 1 1 5");
+	return __vfm_fault_write(s->dev, "arc_fail STOP->RESUMING 1000000 1 5");
 }
 
 TEST_F_TIMEOUT(failnth, questions, 600)
