@@ -271,17 +271,22 @@ static void commit(struct migration *m)
 		note_failed(m, "the destinations hold the state, but this source could run again: reset it");
 }
 
+static void no_device(struct device *dev, const char *name)
+{
+	dev->name = name;
+	dev->fd = -1;
+	dev->data_fd = -1;
+	dev->found = STATE_UNKNOWN;
+	dev->state = STATE_UNKNOWN;
+}
+
 static void parse_pair(struct pair *p, char *spec)
 {
 	char *eq = strchr(spec, '=');
 
 	*eq = '\0';
-	p->src.name = spec;
-	p->dst.name = eq + 1;
-	p->src.fd = -1;
-	p->dst.fd = -1;
-	p->src.data_fd = -1;
-	p->dst.data_fd = -1;
+	no_device(&p->src, spec);
+	no_device(&p->dst, eq + 1);
 	expect_nothing(p);
 }
 

@@ -81,6 +81,7 @@ struct device {
 	uint32_t state;		/* state that the kernel told last, or STATE_UNKNOWN */
 	int64_t arc_ns;		/* the longest SET_STATE so far, -1: none */
 	bool touched;		/* it was asked to leave the state it was found in */
+	struct failure fail;	/* what went wrong with it first */
 	bool was_reset;		/* by something else, after it was touched */
 	bool lost;		/* what it has to hold is lost, or it may be */
 	bool busy;		/* main thread only: its worker has a job */

@@ -38,6 +38,12 @@ static void job_ended(struct migration *m, struct job *job)
 {
 	struct pair *p = job->pair;
 	uint64_t ns = job->end_ns - job->start_ns;
+	struct device *dev = job->dev;
+
+	/* a serial job is of all devices */
+	if (!dev->fail.set && job->fail.set &&
+	    !strcmp(job->fail.device, dev->name))
+		dev->fail = job->fail;
 
 	if (ns > p->phase_ns[m->phase])
 		p->phase_ns[m->phase] = ns;

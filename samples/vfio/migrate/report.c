@@ -133,6 +133,34 @@ static struct json_object *phases_json(const uint64_t *ns)
 	return o;
 }
 
+/* What went wrong with it first, also if that was in a job of another device. */
+static const struct failure *device_failure(const struct migration *m,
+					    const struct device *dev)
+{
+	if (!dev->fail.set && m->fail.set && !strcmp(m->fail.device, dev->name))
+		return &m->fail;
+	return &dev->fail;
+}
+
+static struct json_object *device_json(const struct migration *m,
+				       const struct device *dev)
+{
+	bool closed = dev->fd < 0 && dev->path.fd < 0;
+	bool known = dev->found != STATE_UNKNOWN;
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "type", json_text(dev->type));
+	json_object_object_add(o, "capabilities",
+			       known ? json_caps(dev->caps) : NULL);
+	json_object_object_add(o, "found", json_state(dev->found));
+	/* one that was closed is in none */
+	json_object_object_add(o, "state",
+			       closed ? NULL : json_state(dev->state));
+	add_bool(o, "state_lost", dev->lost);
+	json_object_object_add(o, "error", json_failure(device_failure(m, dev)));
+	return o;
+}
+
 static struct json_object *pair_json(const struct migration *m,
 				     const struct pair *p)
 {
@@ -140,6 +168,8 @@ static struct json_object *pair_json(const struct migration *m,
 
 	add_str(o, "source", p->src.name);
 	add_str(o, "destination", p->dst.name);
+	json_object_object_add(o, "source_device", device_json(m, &p->src));
+	json_object_object_add(o, "destination_device", device_json(m, &p->dst));
 	add_int(o, "precopy_bytes", p->stream.precopy_bytes);
 	add_int(o, "stopcopy_bytes", p->stream.stopcopy_bytes);
 	add_int(o, "rounds", p->stream.rounds);
@@ -151,6 +181,42 @@ static struct json_object *pair_json(const struct migration *m,
 	return o;
 }
 
+static const char *skipped_p2p(const struct options *opt)
+{
+	if (opt->skip_p2p_down && opt->skip_p2p_up)
+		return "both";
+	return opt->skip_p2p_down ? "down" : opt->skip_p2p_up ? "up" : "";
+}
+
+static struct json_object *options_json(const struct options *opt)
+{
+	static const char * const engines[] = {
+		[ENGINE_ANY] = "",
+		[ENGINE_RING] = "io_uring",
+		[ENGINE_POLL] = "poll",
+	};
+	struct json_object *o = json_object_new_object();
+
+	add_bool(o, "run", opt->run);
+	add_bool(o, "serial", opt->serial);
+	add_bool(o, "keep_source", opt->keep_source);
+	json_object_object_add(o, "skip_p2p", json_text(skipped_p2p(opt)));
+	add_int(o, "threshold", opt->threshold);
+	add_int(o, "max_rounds", opt->max_rounds);
+	add_int(o, "chunk", opt->chunk);
+	json_object_object_add(o, "engine", json_text(engines[opt->engine]));
+	add_bool(o, "quiet", opt->quiet);
+	add_bool(o, "progress", opt->progress);
+	add_str(o, "json", opt->json);
+	return o;
+}
+
+static const char *engine_used(const struct migration *m)
+{
+	return m->engine.ops == &engine_ring ? "io_uring" :
+	       m->engine.ops == &engine_poll ? "poll" : "";
+}
+
 static struct json_object *report_object(struct migration *m)
 {
 	struct json_object *o = json_object_new_object();
@@ -159,6 +225,8 @@ static struct json_object *report_object(struct migration *m)
 
 	for (i = 0; i < m->nr; i++)
 		json_object_array_add(devices, pair_json(m, &m->pairs[i]));
+	json_about(o);
+	json_object_object_add(o, "options", options_json(m->opt));
 	add_bool(o, "ok", !m->fail.set);
 	add_str(o, "mode", m->opt->serial ? "serial" : "parallel");
 	add_bool(o, "confirmed", m->committed);
@@ -167,9 +235,7 @@ static struct json_object *report_object(struct migration *m)
 	add_ms(o, "predicted_downtime_ms", m->expected_ms);
 	add_ms(o, "total_ms", ns_to_ms(m->end_ns - m->start_ns));
 	add_int(o, "bytes", total_bytes(m));
-	add_int(o, "threshold", m->opt->threshold);
-	add_int(o, "max_rounds", m->opt->max_rounds);
-	add_int(o, "chunk", m->opt->chunk);
+	json_object_object_add(o, "engine", json_text(engine_used(m)));
 	json_object_object_add(o, "devices", devices);
 	json_object_object_add(o, "phases_ms", phases_json(m->phase_ns));
 	json_object_object_add(o, "error", json_failure(&m->fail));
