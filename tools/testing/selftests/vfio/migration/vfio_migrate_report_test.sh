@@ -93,9 +93,12 @@ failed()
 	remove_all
 	pair migsim-full state_size=65536 || return
 	fault "$SRC" "save_fail REGS 1 1 12" || return
+	# and the destination does not stop when it has been reset
+	fault "$DST" "arc_fail RUNNING_P2P->STOP 2 1 5" || return
 	held --serial --json "$TMP/json"
 	check status equal "$RC" 1 &&
-	side source '[^}]*"state":"RUNNING","state_lost":false,"error":\{"device":"fd:[0-9]+","step":"read","errno":12,.*save_failrule.*'
+	side source '[^}]*"state":"RUNNING","state_lost":false,"error":\{"device":"fd:[0-9]+","step":"read","errno":12,[^}]*save_failrule[^}]*\}' &&
+	side destination '[^}]*"error":\{"device":"fd:[0-9]+","step":"SET_STATERUNNING->STOP","errno":5,[^}]*\}'
 }
 
 unknown()
