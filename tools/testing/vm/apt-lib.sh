@@ -6,7 +6,8 @@
 
 apt=()
 
-# private_apt FOLDER SUITE...: set apt, the options to give to apt's programs
+# private_apt FOLDER SUITE...: set apt, the options to give to apt's programs; of
+# packages of source with apt_type=deb-src
 private_apt()
 {
 	local dir=$1 url=http://deb.debian.org/debian suite
@@ -15,7 +16,7 @@ private_apt()
 
 	mkdir -p "$dir"/{lists/partial,archives/partial,etc}
 	for suite; do
-		echo "deb [signed-by=$key] $url $suite main"
+		echo "${apt_type:-deb} [signed-by=$key] $url $suite main"
 	done > "$dir/etc/sources.list"
 	apt=(-qq -o "Dir::Etc::sourcelist=$dir/etc/sources.list"
 	     -o "Dir::Etc::sourceparts=-" -o "Dir::State::lists=$dir/lists"
