@@ -58,6 +58,7 @@ help:
 	@echo '  check-mutants prove that the tests notice planted defects;'
 	@echo '                MUTANTS=: names of some, or patterns'
 	@echo '  reliability   what they have tried in all, and whether that is enough'
+	@echo '  check-suites  tests of epoll and io_uring by other people, on data fds'
 	@echo '  check-all     all of these, one after the other, results kept by commit:'
 	@echo '                what has passed is not run again; TARGETS=: some of them'
 	@echo '  conformance   judge a device of this machine, as root and without a VM:'
@@ -199,6 +200,10 @@ check-model:
 .PHONY: check-mutants
 check-mutants:
 	@$(CHECK)/mutants.sh
+
+.PHONY: check-suites
+check-suites:
+	@$(CHECK)/check-suites.sh
 
 # Each of the targets above is one of its list.
 .PHONY: check-all
