@@ -105,12 +105,12 @@ struct vfio_mig_precopy {
  * @data_size: bytes that save() would produce if the device stopped now (B8), not
  *	less than precopy_info() tells. Called in any state.
  * @precopy_info: fill @info, zeroed before. Mandatory with PRE_COPY.
- * @drain: optional, for &vfio_mig_config.drain (A10). @on: take no new work, in
- *	RUNNING and PRE_COPY; vfio_mig_drained() says that the old is finished, maybe
- *	before this returns. Return 0 or a negative errno with nothing changed. The
- *	arc out of RUNNING or PRE_COPY that follows need not wait then. Not @on: take
- *	work again; cannot fail, and comes in any state, in which it must not start
- *	work that the state forbids. After reset() there is no drain.
+ * @drain: optional, for &vfio_mig_config.drain (A10). With a @cookie: take no new work,
+ *	in RUNNING and PRE_COPY; vfio_mig_drained() with that cookie says that the old
+ *	is finished, maybe before this returns. Return 0 or a negative errno with
+ *	nothing changed. The arc out of RUNNING or PRE_COPY that follows need not wait
+ *	then. With 0: take work again; cannot fail, and comes in any state, in which it
+ *	must not start work that the state forbids. After reset() there is no drain.
  *
  * Rule: A2, "drivers implement arcs, never combination transitions".
  */
@@ -123,7 +123,7 @@ struct vfio_mig_ops {
 	u64 (*data_size)(struct vfio_mig *mig);
 	void (*precopy_info)(struct vfio_mig *mig,
 			     struct vfio_mig_precopy *info);
-	int (*drain)(struct vfio_mig *mig, bool on);
+	int (*drain)(struct vfio_mig *mig, u64 cookie);
 };
 
 /**
@@ -211,11 +211,11 @@ bool vfio_mig_is_arc(struct vfio_mig *mig, unsigned int from, unsigned int to);
 void vfio_mig_kick(struct vfio_mig *mig);
 
 /*
- * In any context, likewise: a drain is done; and in PRE_COPY, the first pass begins
+ * In any context, likewise: the drain of a cookie is done; and in PRE_COPY, the first pass begins
  * again, as the device was reconfigured (VFIO_PRECOPY_INFO_REINIT, B8): under the
  * lock under which precopy_info() counts it, so that both change at once.
  */
-void vfio_mig_drained(struct vfio_mig *mig);
+void vfio_mig_drained(struct vfio_mig *mig, u64 cookie);
 void vfio_mig_reinit(struct vfio_mig *mig);
 
 /*

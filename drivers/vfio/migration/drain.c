@@ -41,16 +41,17 @@ void vfio_mig_drain_init(struct vfio_mig_drain *drain)
 /**
  * vfio_mig_drained - the device has finished its work
  * @mig: device
+ * @cookie: of the drain that is done; another one is over, and not told of
  *
  * Context: any, but with PREEMPT_RT no interrupt that is not threaded;
  *	also &vfio_mig_ops.drain.
  */
-void vfio_mig_drained(struct vfio_mig *mig)
+void vfio_mig_drained(struct vfio_mig *mig, u64 cookie)
 {
 	unsigned long flags;
 
 	spin_lock_irqsave(&mig->reset_lock, flags);
-	if (mig->drain.current_id)
+	if (cookie && mig->drain.current_id == cookie)
 		mig->drain.done = true;
 	spin_unlock_irqrestore(&mig->reset_lock, flags);
 	wake_up_all(&mig->drain.wait);
@@ -82,7 +83,7 @@ void vfio_mig_drain_end(struct vfio_mig *mig, bool reset)
 {
 	lockdep_assert_held(&mig->state_mutex);
 	if (vfio_mig_drain_forget(mig) && !reset)
-		mig->ops->drain(mig, false);
+		mig->ops->drain(mig, 0);
 }
 
 /**
@@ -184,7 +185,7 @@ static int vfio_mig_drain_begin(struct vfio_mig *mig, u64 id)
 	mig->drain.current_id = id;
 	spin_unlock_irq(&mig->reset_lock);
 	ret = vfio_mig_aborted(mig) ? -ECANCELED :
-	      vfio_mig_result(mig, mig->ops->drain(mig, true), 0, "drain");
+	      vfio_mig_result(mig, mig->ops->drain(mig, id), 0, "drain");
 	if (ret)
 		vfio_mig_drain_forget(mig);
 

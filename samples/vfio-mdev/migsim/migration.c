@@ -602,12 +602,12 @@ static void migsim_precopy_info(struct vfio_mig *mig,
 		info->initial += sizeof(struct migsim_section_config);
 }
 
-static int migsim_drain(struct vfio_mig *mig, bool on)
+static int migsim_drain(struct vfio_mig *mig, u64 cookie)
 {
 	struct migsim_dev *sim = vfio_mig_priv(mig);
 
-	if (on)
-		migsim_drain_start(sim);
+	if (cookie)
+		migsim_drain_start(sim, cookie);
 	else
 		migsim_drain_stop(sim);
 

@@ -102,7 +102,7 @@ struct migsim_config {
  * @scratch: registers
  * @running: the device accepts writes and the workload runs
  * @resetting: it does not now, but is about to
- * @draining: the workload and DMA pause nevertheless
+ * @draining: the workload and DMA pause nevertheless: the cookie of the drain, or 0
  * @drain_due: the time is over that this takes
  * @drained: and what it had begun is done
  * @reconfigured: MIGSIM_REG_RECONFIG was written, and that has no effect yet
@@ -124,7 +124,7 @@ struct migsim_memory {
 	u64 scratch[MIGSIM_NR_SCRATCH];
 	bool running;
 	bool resetting;
-	bool draining;
+	u64 draining;
 	bool drain_due;
 	bool drained;
 	bool reconfigured;
@@ -560,7 +560,7 @@ u64 migsim_mix(u64 value);
 void migsim_workload_init(struct migsim_dev *sim);
 void migsim_workload_start(struct migsim_dev *sim);
 void migsim_workload_stop(struct migsim_dev *sim);
-void migsim_drain_start(struct migsim_dev *sim);
+void migsim_drain_start(struct migsim_dev *sim, u64 cookie);
 void migsim_drain_stop(struct migsim_dev *sim);
 void migsim_drain_look(struct migsim_dev *sim);
 bool migsim_drained(struct migsim_dev *sim);

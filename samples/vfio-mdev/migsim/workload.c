@@ -99,7 +99,7 @@ void migsim_drain_look(struct migsim_dev *sim)
 	if (!memory->drain_due || memory->drained || sim->dma.busy)
 		return;
 	memory->drained = true;
-	vfio_mig_drained(sim->mig);
+	vfio_mig_drained(sim->mig, memory->draining);
 }
 
 /**
@@ -153,14 +153,15 @@ void migsim_workload_stop(struct migsim_dev *sim)
 /**
  * migsim_drain_start - begin no new work
  * @sim: device that runs; migsim_drained() tells when the old is done
+ * @cookie: of the drain
  */
-void migsim_drain_start(struct migsim_dev *sim)
+void migsim_drain_start(struct migsim_dev *sim, u64 cookie)
 {
 	u64 us = sim->type->flags & VFIO_MIGRATION_P2P ?
 		 sim->config.p2p_latency_us : sim->config.stop_latency_us;
 
 	mutex_lock(&sim->memory_lock);
-	sim->memory.draining = true;
+	sim->memory.draining = cookie;
 	mutex_unlock(&sim->memory_lock);
 	cancel_delayed_work_sync(&sim->workload);
 	queue_delayed_work(migsim_wq, &sim->drain, usecs_to_jiffies(us));
@@ -176,7 +177,7 @@ void migsim_drain_stop(struct migsim_dev *sim)
 
 	cancel_delayed_work_sync(&sim->drain);
 	mutex_lock(&sim->memory_lock);
-	sim->memory.draining = false;
+	sim->memory.draining = 0;
 	sim->memory.drain_due = false;
 	sim->memory.drained = false;
 	migsim_dma_go(sim);
