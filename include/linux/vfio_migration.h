@@ -101,7 +101,9 @@ struct vfio_mig_precopy {
  *	What it applies must be undone by reset(). Must be bounded, as save().
  * @reset: bring the device into the state it has after power on, RUNNING. Cannot
  *	fail. Follows VFIO_DEVICE_RESET and errors that reset clears (A6). May run
- *	under memory_lock (PCI).
+ *	under memory_lock (PCI). After a reset by the bus the hardware is in that state
+ *	already, and the client may have programmed it since: the driver then puts its
+ *	own account right, and touches no register.
  * @data_size: bytes that save() would produce if the device stopped now (B8), not
  *	less than precopy_info() tells. Called in any state.
  * @precopy_info: fill @info, zeroed before. Mandatory with PRE_COPY.

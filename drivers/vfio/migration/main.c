@@ -327,6 +327,7 @@ void vfio_mig_close(struct vfio_mig *mig)
 	WRITE_ONCE(mig->open, false);
 	reset = mig->reset_pending;
 	WRITE_ONCE(mig->reset_pending, false);
+	WRITE_ONCE(mig->was_reset, false);
 	if (mig->session)
 		vfio_mig_session_end(mig->session);
 	spin_unlock_irq(&mig->reset_lock);
@@ -360,13 +361,15 @@ EXPORT_SYMBOL_GPL(vfio_mig_priv);
  * vfio_mig_state - the present state
  * @mig: device
  *
- * Context: any. Only stable inside a callback; elsewhere a hint, such as for
- * whether a write to a register is to be dropped.
- * Return: the state; STOP when closed.
+ * Context: any. Only stable inside a callback, and there until a reset; elsewhere a
+ * hint, such as for whether a write to a register is to be dropped.
+ * Return: the state; STOP when closed. From vfio_mig_reset_done() on it is RUNNING,
+ * also while a callback that began before keeps the driver's reset() waiting.
  */
 enum vfio_device_mig_state vfio_mig_state(struct vfio_mig *mig)
 {
-	return READ_ONCE(mig->state);
+	return READ_ONCE(mig->was_reset) ? VFIO_DEVICE_STATE_RUNNING :
+					   READ_ONCE(mig->state);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_state);
 

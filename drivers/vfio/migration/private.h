@@ -169,6 +169,7 @@ struct vfio_mig_drain {
  * @reset_lock: protects the members below
  * @open: between vfio_mig_open() and vfio_mig_close()
  * @reset_pending: a reset was asked for and not done yet
+ * @was_reset: the bus has reset the device, and the driver's reset() is still due
  * @bus_reset: between vfio_mig_reset_prepare() and vfio_mig_reset_done(), when
  *	the device is not to be touched
  * @session: the current one, which counts as one reference; also written only
@@ -207,6 +208,7 @@ struct vfio_mig {
 	spinlock_t reset_lock;
 	bool open;
 	bool reset_pending;
+	bool was_reset;
 	bool bus_reset;
 	struct vfio_mig_session *session;
 	struct vfio_mig_drain drain;

@@ -15,7 +15,9 @@
  *
  * A reset by the bus takes time, in which nobody may touch the device: between
  * reset_prepare and reset_done, step 2 waits, and so do transitions, open and close,
- * whichever of these came first.
+ * whichever of these came first. After reset_done the device is as after power on and
+ * its state reads RUNNING, though a callback may keep step 2 waiting: the client may
+ * program the device by then, so the driver's reset() touches no register of it.
  *
  * So that no reset is lost between the holder's last look and its unlock, it looks
  * again afterwards: who has asked and then finds the mutex taken is seen.
@@ -68,6 +70,8 @@ static void vfio_mig_ask_bus_reset(struct vfio_mig *mig, bool has)
 	spin_lock_irqsave(&mig->reset_lock, flags);
 	WRITE_ONCE(mig->bus_reset, has);
 	open = vfio_mig_note_reset(mig);
+	if (open && !has)
+		WRITE_ONCE(mig->was_reset, true);
 	spin_unlock_irqrestore(&mig->reset_lock, flags);
 	vfio_mig_tell_reset(mig, open);
 }
@@ -83,6 +87,17 @@ static bool vfio_mig_drain_due(const struct vfio_mig *mig)
 {
 	return READ_ONCE(mig->drain.ending) && !READ_ONCE(mig->bus_reset) &&
 	       READ_ONCE(mig->open);
+}
+
+/* The driver knows, too, unless the bus has come again meanwhile. */
+static void vfio_mig_settle_reset(struct vfio_mig *mig)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&mig->reset_lock, flags);
+	if (!mig->reset_pending)
+		WRITE_ONCE(mig->was_reset, false);
+	spin_unlock_irqrestore(&mig->reset_lock, flags);
 }
 
 static bool vfio_mig_run_reset(struct vfio_mig *mig)
@@ -107,6 +122,7 @@ static bool vfio_mig_run_reset(struct vfio_mig *mig)
 	WRITE_ONCE(mig->reset_count, mig->reset_count + 1);
 	mig->is_loaded = false;
 	WRITE_ONCE(mig->state, VFIO_DEVICE_STATE_RUNNING);
+	vfio_mig_settle_reset(mig);
 	trace_vfio_mig_reset(mig->name, VFIO_DEVICE_STATE_RUNNING,
 			     VFIO_MIG_TRACE_DONE);
 
@@ -191,8 +207,9 @@ EXPORT_SYMBOL_GPL(vfio_mig_reset_prepare);
 
 /**
  * vfio_mig_reset_done - a reset by the bus is over
- * @mig: device, open or not. If it is open, its reset() runs before this returns,
- *	or, if another thread has state_mutex, when that lets go
+ * @mig: device, open or not. If it is open, its state reads RUNNING from here on, and
+ *	its reset() runs before this returns, or, if another thread has state_mutex,
+ *	when that lets go
  *
  * Context: process context, e.g. pci_error_handlers.reset_done, under
  * memory_lock. Does not wait.
