@@ -125,8 +125,14 @@ static __poll_t vfio_mig_poll_mask(struct vfio_mig_session *session)
 
 	if (vfio_mig_ended(session))
 		return EPOLLERR | EPOLLHUP;
-	if (outcome == -EAGAIN || outcome == -ENOMSG)
+	if (outcome == -EAGAIN)
 		return 0;
+	/*
+	 * What waits for data does not wake for this; io_uring, which looks for it as
+	 * well, does not wait for a read that has come to its end meanwhile.
+	 */
+	if (outcome == -ENOMSG)
+		return EPOLLPRI;
 	if (outcome < 0)
 		return EPOLLERR;
 

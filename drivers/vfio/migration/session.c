@@ -383,7 +383,8 @@ int vfio_mig_session_outcome(struct vfio_mig_session *session)
 /*
  * io_uring takes the key for what poll would tell, and tries again: in vain, if
  * there is nothing to be had, and after some times in vain not by itself any more.
- * A read is also over at the temporary end, which poll does not tell of.
+ * A read is also over at the temporary end, of which poll tells as EPOLLPRI: io_uring
+ * drops a wake-up by that alone, so the key is that of data.
  * Return: what pollers are woken for; without any, those that sleep in a call are.
  */
 static __poll_t vfio_mig_wake_key(struct vfio_mig_session *session)

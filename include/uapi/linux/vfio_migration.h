@@ -83,7 +83,7 @@
  *	bytes			POLLIN		there are some
  *	waits, or EAGAIN	-		the device is preparing more, or
  *						another reader is at work
- *	ENOMSG			-		in PRE_COPY, the device has nothing
+ *	ENOMSG			POLLPRI		in PRE_COPY, the device has nothing
  *						new now; poll wakes when it has
  *	0			POLLIN		STOP_COPY, all was read; for ever
  *	ENODEV			POLLERR|POLLHUP	the session is over

@@ -79,19 +79,19 @@ static void migt_session_temporary_end(struct kunit *test)
 	fake = migt_scripted(test, &script, VFIO_DEVICE_STATE_PRE_COPY);
 	KUNIT_EXPECT_EQ(test, migt_poll(fake->file), MIGT_IN);
 	migt_skip(fake, 128 + 56 + 64);
-	migt_expect_read(fake, -ENOMSG, 0);
-	migt_expect_read(fake, -ENOMSG, 0);
+	migt_expect_read(fake, -ENOMSG, EPOLLPRI);
+	migt_expect_read(fake, -ENOMSG, EPOLLPRI);
 
 	/* There is more, and then there is not: as often as it likes. */
 	migt_kick(fake, 8, VFIO_MIG_IDLE);
 	migt_settle();
 	migt_expect_read(fake, 56 + 8, MIGT_IN);
-	migt_expect_read(fake, -ENOMSG, 0);
+	migt_expect_read(fake, -ENOMSG, EPOLLPRI);
 
 	/* A look that finds nothing. */
 	migt_kick(fake, 0, VFIO_MIG_IDLE);
 	migt_settle();
-	migt_expect_read(fake, -ENOMSG, 0);
+	migt_expect_read(fake, -ENOMSG, EPOLLPRI);
 }
 
 /* IDLE is not the end while precopy_info() has something left (B8). */
@@ -101,7 +101,7 @@ static void migt_session_slow_device(struct kunit *test)
 	struct migt_fake *fake;
 
 	fake = migt_scripted(test, &script, VFIO_DEVICE_STATE_PRE_COPY);
-	migt_expect_read(fake, -ENOMSG, 0);
+	migt_expect_read(fake, -ENOMSG, EPOLLPRI);
 	fake->initial = 1;
 	migt_kick(fake, 0, VFIO_MIG_IDLE);
 	migt_settle();
@@ -114,7 +114,7 @@ static void migt_session_slow_device(struct kunit *test)
 	fake->dirty = 0;
 	migt_kick(fake, 0, VFIO_MIG_IDLE);
 	migt_settle();
-	migt_expect_read(fake, -ENOMSG, 0);
+	migt_expect_read(fake, -ENOMSG, EPOLLPRI);
 }
 
 static void migt_session_permanent_end(struct kunit *test)
@@ -152,7 +152,7 @@ static void migt_session_stop_copy_waits(struct kunit *test)
 	struct migt_fake *fake;
 
 	fake = migt_scripted(test, &script, VFIO_DEVICE_STATE_PRE_COPY);
-	migt_expect_read(fake, -ENOMSG, 0);
+	migt_expect_read(fake, -ENOMSG, EPOLLPRI);
 	KUNIT_EXPECT_EQ(test, migt_go(fake, VFIO_DEVICE_STATE_STOP_COPY), 0);
 	migt_settle();
 	migt_expect_read(fake, -EAGAIN, 0);
@@ -297,7 +297,7 @@ static const struct migt_wake migt_wakes[] = {
 	{ "precopy_error", VFIO_DEVICE_STATE_PRE_COPY, MIGT_BY_ERROR, -EIO,
 	  EPOLLERR },
 	{ "precopy_end", VFIO_DEVICE_STATE_PRE_COPY, MIGT_BY_TEMPORARY_END,
-	  -ENOMSG, 0 },
+	  -ENOMSG, EPOLLPRI },
 	{ "precopy_leaving", VFIO_DEVICE_STATE_PRE_COPY, MIGT_BY_LEAVING,
 	  -ENODEV, MIGT_OVER },
 	{ "precopy_reset", VFIO_DEVICE_STATE_PRE_COPY, MIGT_BY_RESET, -ENODEV,

@@ -357,7 +357,7 @@ static void migt_wait_worker(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, migt_go(fake, VFIO_DEVICE_STATE_PRE_COPY), 1);
 	migt_settle();
-	migt_expect_read(fake, -ENOMSG, 0);
+	migt_expect_read(fake, -ENOMSG, EPOLLPRI);
 	migt_forget(fake);
 	fake->arc = migt_arc_sleeps;
 	fake->priv = &sleep;
