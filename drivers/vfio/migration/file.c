@@ -12,6 +12,7 @@
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/poll.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
@@ -106,7 +107,7 @@ static ssize_t vfio_mig_write_iter(struct kiocb *iocb, struct iov_iter *from)
 			done += ret;
 		else if (ret != -EAGAIN || nowait)
 			break;
-	} while (iov_iter_count(from));
+	} while (iov_iter_count(from) && !fatal_signal_pending(current));
 
 	if (ret > 0 && !nowait)
 		ret = vfio_mig_load_settle(session);

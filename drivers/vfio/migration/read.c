@@ -10,6 +10,7 @@
 #include <kunit/visibility.h>
 #include <linux/mm.h>
 #include <linux/pipe_fs_i.h>
+#include <linux/sched/signal.h>
 #include <linux/splice.h>
 #include <linux/uio.h>
 
@@ -158,6 +159,9 @@ static size_t vfio_mig_copy_chunks(struct vfio_mig_session *session,
  * @session: saving session, whose slot the caller owns
  * @to: user memory
  *
+ * A claim is a section at most: a long copy lets others run after each, and a dying
+ * reader ends it.
+ *
  * Return: bytes copied, at least 1. If there were none, -EFAULT, -ENODEV, or -EAGAIN
  * to look again.
  */
@@ -176,6 +180,9 @@ ssize_t vfio_mig_save_read(struct vfio_mig_session *session,
 		n = vfio_mig_copy_chunks(session, claimed, to, &fault);
 		vfio_mig_consume(session, n);
 		done += n;
+		if (fatal_signal_pending(current))
+			break;
+		cond_resched();
 	}
 
 	return done ?: -EFAULT;

@@ -14,6 +14,7 @@
 #include <kunit/visibility.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uio.h>
@@ -340,6 +341,9 @@ ssize_t vfio_mig_load_write(struct vfio_mig_session *session,
 			break;
 		done += ret;
 		vfio_mig_load_serve(session, VFIO_MIG_SERVE_LOAD);
+		if (fatal_signal_pending(current))
+			break;
+		cond_resched();
 	}
 	vfio_mig_load_serve(session, 0);
 
