@@ -233,9 +233,8 @@ static int vfio_mig_get_precopy(struct vfio_mig_session *session,
 	ret = vfio_mig_begin(mig);
 	if (ret)
 		return ret;
-	if (mig->session != session || vfio_mig_ended(session))
-		ret = -ENODEV;
-	else if (!vfio_mig_precopy(mig->state))
+	if (mig->session != session || vfio_mig_ended(session) ||
+	    !vfio_mig_precopy(mig->state))
 		ret = -EINVAL;
 	else
 		*flags = vfio_mig_count_precopy(session, info);

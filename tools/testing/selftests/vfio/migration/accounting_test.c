@@ -93,9 +93,17 @@ TEST_F(accounting, precopy_info)
 	ASSERT_EQ(0, info.initial_bytes);
 	ASSERT_LE(4096, info.dirty_bytes);
 
+	/* In any other state, also when the session is over. */
 	vfm_set_state_nofd(self->dev, VFM_STOP_COPY);
 	vfm_precopy_info_err(fd, &info, EINVAL);
+	vfm_set_state_nofd(self->dev, VFM_STOP);
+	vfm_precopy_info_err(fd, &info, EINVAL);
+	vfm_reset(self->dev);
+	vfm_precopy_info_err(fd, &info, EINVAL);
+	vfm_close(self->dev);
+	vfm_precopy_info_err(fd, &info, EINVAL);
 	close(fd);
+	vfm_open(self->dev);
 }
 
 /* Whatever the first sections turn out to be, nothing is added to the first pass. */
