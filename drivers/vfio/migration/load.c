@@ -36,21 +36,15 @@ static void vfio_mig_section_free(struct vfio_mig_section *section)
 	kfree(section);
 }
 
-/* The session is locked. Return: a section whose owner is the caller. */
+/* The session is locked. Return: the first section, whose owner is the caller. */
 static struct vfio_mig_section *vfio_mig_load_pop(struct vfio_mig_load *load)
 {
 	struct vfio_mig_section *section;
 
-	section = list_first_entry_or_null(&load->sections,
-					   struct vfio_mig_section, node);
-	if (section)
-		list_del(&section->node);
-	else
-		swap(section, load->section);
-	if (section) {
-		load->pages -= vfio_mig_section_pages(section);
-		load->queued -= section->filled;
-	}
+	section = list_first_entry(&load->sections, struct vfio_mig_section, node);
+	list_del(&section->node);
+	load->pages -= vfio_mig_section_pages(section);
+	load->queued -= section->filled;
 
 	return section;
 }
@@ -61,15 +55,22 @@ static struct vfio_mig_section *vfio_mig_load_pop(struct vfio_mig_load *load)
  */
 void vfio_mig_load_purge(struct vfio_mig_session *session)
 {
-	struct vfio_mig_section *section;
+	struct vfio_mig_load *load = &session->load;
+	struct vfio_mig_section *section, *next, *last = NULL;
+	LIST_HEAD(sections);
 
-	do {
-		spin_lock(&session->lock);
-		section = vfio_mig_load_pop(&session->load);
-		spin_unlock(&session->lock);
+	spin_lock(&session->lock);
+	list_splice_init(&load->sections, &sections);
+	swap(last, load->section);
+	load->pages = 0;
+	load->queued = 0;
+	spin_unlock(&session->lock);
+
+	list_for_each_entry_safe(section, next, &sections, node) {
 		vfio_mig_section_free(section);
 		cond_resched();
-	} while (section);
+	}
+	vfio_mig_section_free(last);
 }
 
 /**

@@ -71,24 +71,16 @@ struct page *vfio_mig_save_pop(struct vfio_mig_save *save)
 	return chunk->page;
 }
 
-static struct page *vfio_mig_save_pop_any(struct vfio_mig_session *session)
+/* Pages that nothing refers to by the time they are freed. */
+static void vfio_mig_free_pages(struct list_head *pages)
 {
-	struct vfio_mig_save *save = &session->save;
-	struct page *page = NULL;
+	struct page *page;
 
-	spin_lock(&session->lock);
-	if (save->head != save->tail) {
-		page = vfio_mig_save_pop(save);
-	} else if (!list_empty(&save->spare)) {
-		page = list_first_entry(&save->spare, struct page, lru);
+	while ((page = list_first_entry_or_null(pages, struct page, lru))) {
 		list_del(&page->lru);
-		save->nr_spare--;
-	} else {
-		swap(page, save->header_page);
+		put_page(page);
+		cond_resched();
 	}
-	spin_unlock(&session->lock);
-
-	return page;
 }
 
 /**
@@ -97,12 +89,29 @@ static struct page *vfio_mig_save_pop_any(struct vfio_mig_session *session)
  */
 void vfio_mig_save_purge(struct vfio_mig_session *session)
 {
-	struct page *page;
+	struct vfio_mig_save *save = &session->save;
+	struct page *header_page = NULL;
+	unsigned long index, tail;
+	LIST_HEAD(spare);
 
-	while ((page = vfio_mig_save_pop_any(session))) {
-		put_page(page);
+	spin_lock(&session->lock);
+	index = save->head;
+	tail = save->tail;
+	save->head = tail;
+	save->queued = 0;
+	save->pages = 0;
+	list_splice_init(&save->spare, &spare);
+	save->nr_spare = 0;
+	swap(header_page, save->header_page);
+	spin_unlock(&session->lock);
+
+	for (; index != tail; index++) {
+		put_page(vfio_mig_chunk_at(save, index)->page);
 		cond_resched();
 	}
+	vfio_mig_free_pages(&spare);
+	if (header_page)
+		put_page(header_page);
 }
 
 /**

@@ -12,8 +12,8 @@
  *
  * Ending a session is one atomic bit and a wake-up, so that anybody can do it in
  * any context. The memory goes when nobody is at work on it: purge is tried by
- * who ended the session, by the worker, and by the owner of the slot, whoever
- * comes last.
+ * who ended the session, by the worker, and by the owner of the slot, and the last of
+ * them leaves it to a work item.
  */
 #include <kunit/visibility.h>
 #include <linux/memcontrol.h>
@@ -49,6 +49,18 @@ void vfio_mig_session_put(struct vfio_mig_session *session)
 	kref_put(&session->ref, vfio_mig_session_release);
 }
 
+static void vfio_mig_session_free_pages(struct work_struct *work)
+{
+	struct vfio_mig_session *session =
+		container_of(work, struct vfio_mig_session, purge);
+
+	if (session->saving)
+		vfio_mig_save_purge(session);
+	else
+		vfio_mig_load_purge(session);
+	vfio_mig_session_put(session);
+}
+
 static struct vfio_mig_session *vfio_mig_session_alloc(struct vfio_mig *mig,
 						       bool saving)
 {
@@ -60,6 +72,7 @@ static struct vfio_mig_session *vfio_mig_session_alloc(struct vfio_mig *mig,
 	kref_init(&session->ref);
 	init_waitqueue_head(&session->wait);
 	spin_lock_init(&session->lock);
+	INIT_WORK(&session->purge, vfio_mig_session_free_pages);
 	vfio_mig_get(mig);
 	session->mig = mig;
 	session->saving = saving;
@@ -159,6 +172,9 @@ void vfio_mig_session_detach(struct vfio_mig *mig)
  * @session: session. Nothing happens while the slot or the worker is busy; they
  *	come here when they are done
  *
+ * The pages are freed by a work item: the caller may hold state_mutex, and a window
+ * has up to a GiB of them.
+ *
  * Context: process context.
  */
 void vfio_mig_session_purge(struct vfio_mig_session *session)
@@ -168,15 +184,15 @@ void vfio_mig_session_purge(struct vfio_mig_session *session)
 	if (!vfio_mig_ended(session))
 		return;
 	spin_lock(&session->lock);
-	mine = !session->slot && !session->working;
-	/* Nobody takes the slot or starts work of a session that is over. */
+	mine = !session->slot && !session->working && !session->purged;
+	/* A session that is over gets neither reader, writer nor worker any more. */
+	if (mine)
+		session->purged = true;
 	spin_unlock(&session->lock);
 	if (!mine)
 		return;
-	if (session->saving)
-		vfio_mig_save_purge(session);
-	else
-		vfio_mig_load_purge(session);
+	kref_get(&session->ref);
+	queue_work(vfio_mig_wq, &session->purge);
 }
 
 /**

@@ -308,9 +308,11 @@ enum {
  * @waiting: there is something to do
  * @served: the worker is at it
  * @wait: readers or writers, pollers, and RESUMING -> STOP
+ * @purge: frees the memory when the session is over; has a reference then
  * @lock: protects the members below and those of @save and @load that say so
  * @slot: a reader or writer is at work
  * @working: the worker is at work
+ * @purged: @purge was queued
  * @error: the first one, for good; 0 if none
  * @reason: of @error
  * @worker_stalls: times that the worker stopped for lack of room
@@ -334,11 +336,13 @@ struct vfio_mig_session {
 	bool waiting;
 	bool served;
 	wait_queue_head_t wait;
+	struct work_struct purge;
 
 	/* the queue between the data fd and the driver */
 	spinlock_t lock;
 	bool slot;
 	bool working;
+	bool purged;
 	int error;
 	struct vfio_mig_reason reason;
 	unsigned long worker_stalls;

@@ -269,6 +269,7 @@ static void migt_session_ends_under_reader(struct kunit *test)
 	KUNIT_EXPECT_NE(test, session->save.head, session->save.tail);
 	migt_expect_read(fake, -ENODEV, MIGT_OVER);
 	vfio_mig_slot_release(session);
+	migt_settle();
 	KUNIT_EXPECT_EQ(test, session->save.head, session->save.tail);
 	KUNIT_EXPECT_EQ(test, session->save.pages, 0);
 }
