@@ -92,8 +92,10 @@ struct vfio_mig_precopy {
  *	must be what it was before STOP -> RESUMING then.
  * @save: produce the next section of the stream, or part of the work for it.
  *	Called in the saving states with room for one section. Returns
- *	&enum vfio_mig_progress or one of -EINVAL, -EIO, -ENOMEM, which the reader
- *	gets for good.
+ *	&enum vfio_mig_progress or one of -EINVAL, -EIO, which the reader gets for
+ *	good, or -ENOMEM: what is in the section is sent, and save() is called again
+ *	for the rest when the reader has given memory back; only if nothing is
+ *	queued, the reader gets that for good as well.
  *	Must be bounded: it never sleeps for latency or room.
  * @load: consume one complete, checked section. Content is still untrusted: the
  *	checksum proves transport, not intent. Returns VFIO_MIG_MORE, VFIO_MIG_IDLE

@@ -209,7 +209,8 @@ static int vfio_mig_load_call(struct vfio_mig_session *session,
 		return -EAGAIN;
 	if (mig->session == session && !vfio_mig_ended(session)) {
 		vfio_mig_clear_reason(mig);
-		ret = mig->ops->load(mig, &source);
+		ret = vfio_mig_result(mig, mig->ops->load(mig, &source),
+				      VFIO_MIG_IDLE, "load");
 	}
 	if (ret == VFIO_MIG_IDLE && source.taken)
 		ret = vfio_mig_fail(mig, -EIO,
@@ -279,11 +280,16 @@ static void vfio_mig_load_consumed(struct vfio_mig_session *session)
 
 	spin_lock(&session->lock);
 	section = vfio_mig_load_pop(load);
-	wake = load->pages << PAGE_SHIFT <= session->window / 2;
 	spin_unlock(&session->lock);
 	load->nr_loaded++;
 	load->bytes += le32_to_cpu(section->header.length);
 	vfio_mig_section_free(section);
+
+	spin_lock(&session->lock);
+	wake = load->starved ||
+	       load->pages << PAGE_SHIFT <= session->window / 2;
+	load->starved = false;
+	spin_unlock(&session->lock);
 	if (wake)
 		vfio_mig_wake(session);
 }

@@ -48,7 +48,7 @@ int vfio_mig_load_ready(struct vfio_mig_session *session)
 		return -ENODEV;
 	if (session->error)
 		return session->error;
-	if (session->slot || session->load.ending ||
+	if (session->slot || session->load.ending || session->load.starved ||
 	    !vfio_mig_load_room(session))
 		return -EAGAIN;
 
@@ -94,6 +94,24 @@ static void vfio_mig_load_stage(struct vfio_mig_session *session,
 	spin_unlock(&session->lock);
 }
 
+/*
+ * There is no memory, which is no error while the worker is about to free sections:
+ * it wakes writers then. Return: -EAGAIN, or the session's error.
+ */
+static int vfio_mig_load_starves(struct vfio_mig_session *session, u64 offset)
+{
+	struct vfio_mig_load *load = &session->load;
+	bool waits;
+
+	spin_lock(&session->lock);
+	load->starved = !list_empty(&load->sections) || session->working;
+	waits = load->starved;
+	spin_unlock(&session->lock);
+
+	return waits ? -EAGAIN : vfio_mig_session_fail(session, -ENOMEM, offset,
+						       "no memory");
+}
+
 /* A section with a verified header: its pages count from here on. */
 static int vfio_mig_load_begin(struct vfio_mig_session *session)
 {
@@ -105,8 +123,7 @@ static int vfio_mig_load_begin(struct vfio_mig_session *session)
 	section = kzalloc(sizeof(*section), VFIO_MIG_GFP);
 	set_active_memcg(old);
 	if (!section)
-		return vfio_mig_session_fail(session, -ENOMEM, load->header_at,
-					     "no memory");
+		return vfio_mig_load_starves(session, load->header_at);
 	section->header = load->header.section;
 	section->offset = load->header_at;
 	spin_lock(&session->lock);
@@ -180,18 +197,12 @@ static int vfio_mig_load_section_header(struct vfio_mig_session *session)
 	return 0;
 }
 
-/* Return: whether more was accepted; 0 if not, or a negative errno. */
-static ssize_t vfio_mig_write_header(struct vfio_mig_session *session,
-				     struct iov_iter *from)
+/* Return: 1 if @n bytes behind those of the header were accepted, or a negative errno. */
+static int vfio_mig_accept_header(struct vfio_mig_session *session, size_t n)
 {
 	struct vfio_mig_load *load = &session->load;
-	size_t want = vfio_mig_header_length(load) - load->filled;
-	size_t n;
 	int ret;
 
-	n = copy_from_iter((u8 *)&load->header + load->filled, want, from);
-	if (!n)
-		return -EFAULT;
 	spin_lock(&session->lock);
 	ret = vfio_mig_load_accepts(session);
 	if (ret > 0) {
@@ -201,21 +212,48 @@ static ssize_t vfio_mig_write_header(struct vfio_mig_session *session,
 		load->accepted += n;
 	}
 	spin_unlock(&session->lock);
+
+	return ret;
+}
+
+/* What the header's bytes so far say. Return: 0, or a negative errno. */
+static int vfio_mig_judge_header(struct vfio_mig_session *session)
+{
+	struct vfio_mig_load *load = &session->load;
+	bool stream = load->stage == VFIO_MIG_STAGE_STREAM;
+	int ret;
+
+	ret = stream ? vfio_mig_check_magic(session) : 0;
+	if (ret || load->filled < vfio_mig_header_length(load))
+		return ret;
+
+	return stream ? vfio_mig_load_stream_header(session) :
+			vfio_mig_load_section_header(session);
+}
+
+/*
+ * A header that is complete, but whose section had no memory, is judged once more.
+ * Return: bytes accepted, or a negative errno.
+ */
+static ssize_t vfio_mig_write_header(struct vfio_mig_session *session,
+				     struct iov_iter *from)
+{
+	struct vfio_mig_load *load = &session->load;
+	size_t want = vfio_mig_header_length(load) - load->filled;
+	size_t n;
+	int ret;
+
+	n = copy_from_iter((u8 *)&load->header + load->filled, want, from);
+	if (want && !n)
+		return -EFAULT;
+	ret = vfio_mig_accept_header(session, n);
 	if (ret <= 0) {
 		iov_iter_revert(from, n);
 		return ret;
 	}
+	ret = vfio_mig_judge_header(session);
 
-	if (load->stage == VFIO_MIG_STAGE_STREAM)
-		ret = vfio_mig_check_magic(session);
-	else
-		ret = 0;
-	if (!ret && load->filled == vfio_mig_header_length(load))
-		ret = load->stage == VFIO_MIG_STAGE_STREAM ?
-		      vfio_mig_load_stream_header(session) :
-		      vfio_mig_load_section_header(session);
-
-	return ret ?: n;
+	return ret == -EAGAIN && n ? n : ret ?: n;
 }
 
 /* The page of the payload's byte @at, which is new if nothing of it came yet. */
@@ -271,8 +309,7 @@ static ssize_t vfio_mig_write_payload(struct vfio_mig_session *session,
 
 	n = vfio_mig_copy_payload(session, from, &err);
 	if (!n && err == -ENOMEM)
-		return vfio_mig_session_fail(session, err, section->offset,
-					     "no memory");
+		return vfio_mig_load_starves(session, section->offset);
 	if (!n)
 		return err;
 	spin_lock(&session->lock);
@@ -300,7 +337,7 @@ static bool vfio_mig_write_more(struct vfio_mig_session *session)
 
 	spin_lock(&session->lock);
 	more = vfio_mig_load_accepts(session) != -EAGAIN &&
-	       vfio_mig_load_room(session);
+	       !session->load.starved && vfio_mig_load_room(session);
 	spin_unlock(&session->lock);
 
 	return more;
@@ -328,7 +365,8 @@ static ssize_t vfio_mig_write_some(struct vfio_mig_session *session,
  * @from: user memory
  *
  * Return: bytes accepted, at least 1. If there were none, -EFAULT, or -EAGAIN
- * because the session is being judged. Errors that stick come at once.
+ * because the session is being judged, or has to wait for memory. Errors that stick
+ * come at once.
  */
 ssize_t vfio_mig_load_write(struct vfio_mig_session *session,
 			    struct iov_iter *from)
@@ -350,5 +388,5 @@ ssize_t vfio_mig_load_write(struct vfio_mig_session *session,
 	if (ret < 0 && ret != -EFAULT && ret != -EAGAIN)
 		return ret;
 
-	return done ?: ret;
+	return done ?: (ret ?: -EAGAIN);
 }

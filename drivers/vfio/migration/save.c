@@ -169,7 +169,8 @@ bool vfio_mig_save_low(const struct vfio_mig_session *session)
 }
 
 /* Return: whether the driver is to be called. */
-static bool vfio_mig_save_may(struct vfio_mig_session *session)
+static bool vfio_mig_save_may(struct vfio_mig_session *session,
+			      struct vfio_mig_turn *turn)
 {
 	struct vfio_mig_save *save = &session->save;
 	bool may, stalls = false;
@@ -185,6 +186,7 @@ static bool vfio_mig_save_may(struct vfio_mig_session *session)
 	}
 	if (may) {
 		save->idle = false;
+		turn->head = save->head;
 		vfio_mig_sink_stock(session);
 	}
 	spin_unlock(&session->lock);
@@ -226,7 +228,8 @@ static int vfio_mig_save_driver(struct vfio_mig_session *session)
 	int ret;
 
 	vfio_mig_clear_reason(mig);
-	ret = mig->ops->save(mig, &session->save.sink);
+	ret = vfio_mig_result(mig, mig->ops->save(mig, &session->save.sink),
+			      VFIO_MIG_DONE, "save");
 	if (ret == VFIO_MIG_DONE && vfio_mig_precopy(mig->state))
 		ret = vfio_mig_fail(mig, -EIO, "it is done too early");
 	if (ret >= 0)
@@ -283,37 +286,69 @@ static void vfio_mig_save_set_idle(struct vfio_mig_session *session,
 	spin_unlock(&session->lock);
 }
 
+/*
+ * There is no memory, which is no error while the reader is about to give some back:
+ * it calls the worker then, as one that has no room. Return: whether to go on.
+ */
+static bool vfio_mig_save_starves(struct vfio_mig_session *session,
+				  const struct vfio_mig_turn *turn)
+{
+	struct vfio_mig_save *save = &session->save;
+	bool again, waits;
+
+	spin_lock(&session->lock);
+	again = save->head != turn->head;
+	waits = !again && save->queued;
+	if (waits) {
+		save->stalled = true;
+		session->worker_stalls++;
+	}
+	spin_unlock(&session->lock);
+	if (waits)
+		vfio_mig_session_trace(session, VFIO_MIG_TRACE_NO_ROOM);
+	else if (!again)
+		vfio_mig_session_fail(session, -ENOMEM, save->produced,
+				      "no memory");
+
+	return again;
+}
+
+/* What save() has put into the section is sent, also if it then lacked memory. */
+static bool vfio_mig_save_made(struct vfio_mig_session *session,
+			       const struct vfio_mig_turn *turn, int ret)
+{
+	vfio_mig_sink_queue(session, turn);
+	if (ret == -ENOMEM)
+		return vfio_mig_save_starves(session, turn);
+	if (ret == VFIO_MIG_DONE)
+		vfio_mig_sink_queue_end(session, turn);
+	else if (turn->idle)
+		vfio_mig_save_set_idle(session, turn);
+
+	return ret == VFIO_MIG_MORE;
+}
+
 /* One section. Return: whether to go on. */
 static bool vfio_mig_save_step(struct vfio_mig_session *session)
 {
 	struct vfio_mig_turn turn = {};
-	int ret, err;
+	int ret;
 
-	if (!vfio_mig_save_may(session))
+	if (!vfio_mig_save_may(session, &turn))
 		return false;
-	ret = vfio_mig_save_produce(session, &turn);
+	ret = vfio_mig_sink_stock_headers(session);
+	if (!ret)
+		ret = vfio_mig_save_produce(session, &turn);
+	if (ret >= 0 || ret == -ENOMEM)
+		return vfio_mig_save_made(session, &turn, ret);
 	if (ret == -EAGAIN)
 		return false;
-	if (ret == -ENODEV && vfio_mig_ended(session)) {
-		vfio_mig_sink_drop(session);
-		return false;
-	}
-	if (ret < 0) {
-		vfio_mig_sink_drop(session);
+	vfio_mig_sink_drop(session);
+	if (ret != -ENODEV || !vfio_mig_ended(session))
 		vfio_mig_session_fail(session, ret, session->save.produced,
 				      "the driver failed: %s", session->said);
-		return false;
-	}
-	err = vfio_mig_sink_queue(session, &turn);
-	if (!err && ret == VFIO_MIG_DONE)
-		err = vfio_mig_sink_queue_end(session, &turn);
-	if (err)
-		vfio_mig_session_fail(session, err, session->save.produced,
-				      "no memory");
-	else if (turn.idle)
-		vfio_mig_save_set_idle(session, &turn);
 
-	return !err && ret == VFIO_MIG_MORE;
+	return false;
 }
 
 /**

@@ -255,6 +255,8 @@ static void vfio_mig_session_idle(struct vfio_mig_session *session)
 {
 	spin_lock(&session->lock);
 	session->working = false;
+	if (!session->saving)
+		session->load.starved = false;
 	spin_unlock(&session->lock);
 	vfio_mig_wake(session);
 	vfio_mig_session_purge(session);

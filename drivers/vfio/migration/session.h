@@ -59,6 +59,11 @@ struct vfio_mig_chunk {
 #define VFIO_MIG_END_LENGTH	(sizeof(struct vfio_mig_section_header) + \
 				 sizeof(struct vfio_mig_section_end))
 
+/* All that one section can bring with it: the stream's header before, the end behind. */
+#define VFIO_MIG_HEADERS_MAX	(sizeof(struct vfio_mig_stream_header) + \
+				 sizeof(struct vfio_mig_section_header) + \
+				 VFIO_MIG_END_LENGTH)
+
 /* A section's header and its payload. */
 #define VFIO_MIG_SINK_CHUNKS	(1 + VFIO_MIG_SECTION_PAGES)
 
@@ -106,12 +111,14 @@ struct vfio_mig_sink {
  * @idle: it left the device with nothing to send
  * @reinits: &vfio_mig_save.reinits at that time
  * @backs: &vfio_mig_save.backs at that time
+ * @head: &vfio_mig_save.head before it
  */
 struct vfio_mig_turn {
 	bool initial;
 	bool idle;
 	unsigned int reinits;
 	unsigned int backs;
+	unsigned long head;
 };
 
 /**
@@ -134,7 +141,7 @@ struct vfio_mig_turn {
  * @idle: the driver has nothing now; under the session's lock
  * @stop_copy: the device has stopped; under the session's lock
  * @done: the end section is queued; under the session's lock
- * @stalled: the worker stopped for lack of room; under the session's lock
+ * @stalled: the worker stopped for lack of room or memory; under the session's lock
  * @claimed: chunks from @head that the owner of the slot is at work on; under the
  *	session's lock
  * @end_given: a reader has some of the end section; under the session's lock
@@ -244,6 +251,8 @@ enum vfio_mig_stage {
  *	The first belongs to the worker while it runs
  * @pages: payload pages of @sections and @section; under the session's lock
  * @queued: payload bytes of @sections and @section; under the session's lock
+ * @starved: a writer had no memory, and waits for the worker to free some; under the
+ *	session's lock
  * @ending: RESUMING -> STOP is waiting for the rest to be loaded; no more bytes
  *	are accepted; under the session's lock
  * @nr_loaded: sections that the worker is done with. Belongs to the worker
@@ -267,6 +276,7 @@ struct vfio_mig_load {
 	struct list_head sections;
 	unsigned long pages;
 	size_t queued;
+	bool starved;
 	bool ending;
 	u64 nr_loaded;
 	u64 bytes;
@@ -487,10 +497,11 @@ unsigned long vfio_mig_save_held(const struct vfio_mig_session *session);
 void vfio_mig_sink_start(struct vfio_mig_session *session);
 void vfio_mig_sink_stock(struct vfio_mig_session *session);
 void vfio_mig_sink_drop(struct vfio_mig_session *session);
-int vfio_mig_sink_queue(struct vfio_mig_session *session,
-			const struct vfio_mig_turn *turn);
-int vfio_mig_sink_queue_end(struct vfio_mig_session *session,
-			    const struct vfio_mig_turn *turn);
+int vfio_mig_sink_stock_headers(struct vfio_mig_session *session);
+void vfio_mig_sink_queue(struct vfio_mig_session *session,
+			 const struct vfio_mig_turn *turn);
+void vfio_mig_sink_queue_end(struct vfio_mig_session *session,
+			     const struct vfio_mig_turn *turn);
 
 /* load.c, receive.c: from the writer to the driver */
 void vfio_mig_load_init(struct vfio_mig_session *session);

@@ -146,11 +146,12 @@ EXPORT_SYMBOL_GPL(vfio_mig_sink_commit);
  * @from: bytes
  * @len: how many; at most vfio_mig_sink_room()
  *
- * Return: 0, -ENOMEM, or -ENOSPC if they do not fit.
+ * Return: 0, or with nothing copied -ENOMEM, or -ENOSPC if they do not fit.
  */
 int vfio_mig_sink_bytes(struct vfio_mig_sink *sink, const void *from,
 			size_t len)
 {
+	size_t before = sink->length;
 	size_t given;
 	void *to;
 
@@ -158,8 +159,11 @@ int vfio_mig_sink_bytes(struct vfio_mig_sink *sink, const void *from,
 		return -ENOSPC;
 	while (len) {
 		to = vfio_mig_sink_reserve(sink, &given);
-		if (IS_ERR(to))
+		if (IS_ERR(to)) {
+			sink->length = before;
+			sink->reserved = 0;
 			return PTR_ERR(to);
+		}
 		given = min(given, len);
 		memcpy(to, from, given);
 		vfio_mig_sink_commit(sink, given);
@@ -204,25 +208,45 @@ int vfio_mig_sink_add_page(struct vfio_mig_sink *sink, struct page *page)
 }
 EXPORT_SYMBOL_GPL(vfio_mig_sink_add_page);
 
+/**
+ * vfio_mig_sink_stock_headers - have room for all headers that a section can take
+ * @session: saving session, whose worker the caller is
+ *
+ * Before the driver is called: what it then puts into the section can be queued
+ * without fail. A page of the section will do: the session may hold all memory that
+ * there is.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_mig_sink_stock_headers(struct vfio_mig_session *session)
+{
+	struct vfio_mig_save *save = &session->save;
+	struct vfio_mig_sink *sink = &save->sink;
+	struct page *page;
+
+	if (save->header_page &&
+	    save->header_used + VFIO_MIG_HEADERS_MAX <= PAGE_SIZE)
+		return 0;
+	page = alloc_page(VFIO_MIG_GFP);
+	if (!page && sink->nr)
+		page = sink->pages[--sink->nr];
+	if (!page)
+		return -ENOMEM;
+	if (save->header_page)
+		put_page(save->header_page);
+	save->header_page = page;
+	save->header_used = 0;
+
+	return 0;
+}
+
 /*
  * Room for a header, as a chunk without its length's worth of content yet. A
  * chunk's reference keeps the page while others are added to it behind.
  */
-static void *vfio_mig_header_space(struct vfio_mig_session *session,
+static void *vfio_mig_header_space(struct vfio_mig_save *save,
 				   struct vfio_mig_chunk *chunk, size_t length)
 {
-	struct vfio_mig_save *save = &session->save;
-
-	if (save->header_page && save->header_used + length > PAGE_SIZE) {
-		put_page(save->header_page);
-		save->header_page = NULL;
-	}
-	if (!save->header_page) {
-		save->header_page = alloc_page(VFIO_MIG_GFP);
-		save->header_used = 0;
-	}
-	if (!save->header_page)
-		return NULL;
 	chunk->page = save->header_page;
 	chunk->offset = save->header_used;
 	chunk->length = length;
@@ -245,17 +269,15 @@ static void vfio_mig_append(struct vfio_mig_save *save,
 }
 
 /* The first section takes the stream header with it. */
-static int vfio_mig_queue_stream_header(struct vfio_mig_session *session)
+static void vfio_mig_queue_stream_header(struct vfio_mig_session *session)
 {
 	struct vfio_mig_chunk chunk = { .initial = true };
 	struct vfio_mig_save *save = &session->save;
 	struct vfio_mig_stream_header *header;
 
 	if (save->started)
-		return 0;
-	header = vfio_mig_header_space(session, &chunk, sizeof(*header));
-	if (!header)
-		return -ENOMEM;
+		return;
+	header = vfio_mig_header_space(save, &chunk, sizeof(*header));
 	vfio_mig_fill_stream_header(header, &session->config,
 				    save->stream_id);
 	spin_lock(&session->lock);
@@ -263,8 +285,6 @@ static int vfio_mig_queue_stream_header(struct vfio_mig_session *session)
 	vfio_mig_append(save, &chunk);
 	save->started = true;
 	spin_unlock(&session->lock);
-
-	return 0;
 }
 
 /* Leaves the sink with pages that nothing is in, for the next section. */
@@ -298,10 +318,9 @@ static void vfio_mig_append_payload(struct vfio_mig_save *save, bool initial)
  * @turn: the call of save() that filled it
  *
  * An empty section is not sent.
- * Return: 0 or -ENOMEM.
  */
-int vfio_mig_sink_queue(struct vfio_mig_session *session,
-			const struct vfio_mig_turn *turn)
+void vfio_mig_sink_queue(struct vfio_mig_session *session,
+			 const struct vfio_mig_turn *turn)
 {
 	struct vfio_mig_chunk chunk = {};
 	struct vfio_mig_save *save = &session->save;
@@ -309,12 +328,9 @@ int vfio_mig_sink_queue(struct vfio_mig_session *session,
 	struct vfio_mig_section_header *header;
 
 	if (!sink->length)
-		return 0;
-	if (vfio_mig_queue_stream_header(session))
-		goto err_drop;
-	header = vfio_mig_header_space(session, &chunk, sizeof(*header));
-	if (!header)
-		goto err_drop;
+		return;
+	vfio_mig_queue_stream_header(session);
+	header = vfio_mig_header_space(save, &chunk, sizeof(*header));
 	memset(header, 0, sizeof(*header));
 	header->type = cpu_to_le32(sink->type);
 	header->length = cpu_to_le32(sink->length);
@@ -333,13 +349,6 @@ int vfio_mig_sink_queue(struct vfio_mig_session *session,
 	vfio_mig_append(save, &chunk);
 	vfio_mig_append_payload(save, chunk.initial);
 	spin_unlock(&session->lock);
-
-	return 0;
-
-err_drop:
-	vfio_mig_sink_drop(session);
-
-	return -ENOMEM;
 }
 
 /**
@@ -347,11 +356,9 @@ err_drop:
  * @session: saving session, whose worker the caller is
  * @turn: the call of save() that said so; nothing happens if the device has gone
  *	back to PRE_COPY since
- *
- * Return: 0 or -ENOMEM.
  */
-int vfio_mig_sink_queue_end(struct vfio_mig_session *session,
-			    const struct vfio_mig_turn *turn)
+void vfio_mig_sink_queue_end(struct vfio_mig_session *session,
+			     const struct vfio_mig_turn *turn)
 {
 	struct {
 		struct vfio_mig_section_header header;
@@ -361,11 +368,8 @@ int vfio_mig_sink_queue_end(struct vfio_mig_session *session,
 	bool gone_back;
 	struct vfio_mig_save *save = &session->save;
 
-	if (vfio_mig_queue_stream_header(session))
-		return -ENOMEM;
-	last = vfio_mig_header_space(session, &chunk, sizeof(*last));
-	if (!last)
-		return -ENOMEM;
+	vfio_mig_queue_stream_header(session);
+	last = vfio_mig_header_space(save, &chunk, sizeof(*last));
 	memset(last, 0, sizeof(*last));
 	last->end.sections = cpu_to_le64(save->sections);
 	last->end.bytes = cpu_to_le64(save->bytes);
@@ -388,6 +392,4 @@ int vfio_mig_sink_queue_end(struct vfio_mig_session *session,
 	spin_unlock(&session->lock);
 	if (gone_back)
 		put_page(chunk.page);
-
-	return 0;
 }

@@ -253,10 +253,13 @@ static int migsim_save_config(struct migsim_dev *sim,
 	ret = migsim_fault_save(sim, MIGSIM_SECTION_CONFIG);
 	if (ret)
 		return ret;
+	ret = migsim_save_bytes(sim, sink, MIGSIM_SECTION_CONFIG, &config,
+				sizeof(config));
+	if (ret)
+		return ret;
 	sim->stream.configured = true;
 
-	return migsim_save_bytes(sim, sink, MIGSIM_SECTION_CONFIG, &config,
-				 sizeof(config)) ?: VFIO_MIG_MORE;
+	return VFIO_MIG_MORE;
 }
 
 /* In place, as hardware does that writes to memory by itself. */

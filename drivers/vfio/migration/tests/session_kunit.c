@@ -182,7 +182,7 @@ static const struct {
 } migt_errors[] = {
 	{ "EINVAL", -EINVAL, -EINVAL },
 	{ "EIO", -EIO, -EIO },
-	{ "ENOMEM", -ENOMEM, -ENOMEM },
+	{ "no_errno", VFIO_MIG_DONE + 1, -EIO },
 	/* These would mean something else to the reader. */
 	{ "EAGAIN", -EAGAIN, -EIO },
 	{ "ENOMSG", -ENOMSG, -EIO },

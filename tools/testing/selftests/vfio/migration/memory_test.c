@@ -285,12 +285,13 @@ static void loosen(FIXTURE_DATA(memory) *self)
 		       0);
 }
 
-/* Too little memory is the caller's ENOMEM, no splat, and nobody is killed. */
-TEST_F(memory, too_small_for_saving)
+/*
+ * A window that does not fit is as far filled as there is memory. The reader gives it
+ * back, so nothing has failed, there is no splat, and the kernel kills no one.
+ */
+TEST_F(memory, too_small_for_window_to_save)
 {
-	char buf[65536];
 	struct vfm_buf got = { 0 };
-	ssize_t n;
 	int fd;
 
 	/* More than the process has: what it leaves behind can be used. */
@@ -299,47 +300,49 @@ TEST_F(memory, too_small_for_saving)
 	vfm_open(self->dev);
 	ASSERT_EQ(0, set_state_limited(self, VFM_STOP_COPY, 1 << 20, &fd));
 	ASSERT_LE(0, fd);
-	/* It fills what there is; after that come the news, for good. */
-	VFM_WAIT(vfm_session_error(fd) == ENOMEM);
-	ASSERT_LT(0, vfm_cgroup_read(self->cgroup, "memory.events", "max"));
-	while ((n = vfm_read(fd, buf, sizeof(buf))) > 0)
-		;
-	ASSERT_EQ(-ENOMEM, n);
-	ASSERT_EQ(-ENOMEM, vfm_read(fd, buf, sizeof(buf)));
-	ASSERT_TRUE(vfm_poll(fd, POLLIN, 0) & POLLERR);
-	vfm_assert_state(self->dev, VFM_STOP_COPY);
-	vfm_set_state_nofd(self->dev, VFM_STOP);
+	VFM_WAIT(vfm_cgroup_read(self->cgroup, "memory.events", "max"));
+	VFM_WAIT(vfm_fionread(fd));
+	vfm_drain(fd, &got, NULL);
+	ASSERT_EQ(0, vfm_session_error(fd));
+	ASSERT_LT(64 << 20, got.len);
 	close(fd);
 	loosen(self);
-	vfm_save(self->dev, &got, NULL);
-	ASSERT_LT(64 << 20, got.len);
+	vfm_reset(self->dev);
+	vfm_restore(self->dev, &got, NULL);
 	vfm_buf_free(&got);
 }
 
-/* The receiver as well: the write says so, or leaving RESUMING does. */
-TEST_F(memory, too_small_for_resuming)
+/* The receiver as well: a writer waits for what is loaded, as poll says. */
+TEST_F(memory, too_small_for_window_to_load)
 {
 	struct vfm_buf got = { 0 };
+	size_t fed = 0;
+	ssize_t n;
 	int fd;
 
-	/* Longer than what the machine loads while a section is written. */
-	vfm_attr_set(self->dev, "state_size", 4 << 20);
+	vfm_attr_set(self->dev, "window", 16 << 20);
+	vfm_attr_set(self->dev, "state_size", 64 << 20);
 	vfm_open(self->dev);
+	VFM_REQUIRE_FAULTS(self->dev);
 	vfm_save(self->dev, &got, NULL);
-	vfm_close(self->dev);
-	vfm_attr_set(self->dev, "bandwidth", 65536);
-	vfm_open(self->dev);
+	vfm_reset(self->dev);
+	ASSERT_EQ(0, __vfm_fault_write(self->dev, "load_stall CONFIG 1 1 0"));
 	ASSERT_EQ(0, set_state_limited(self, VFM_RESUMING, 1 << 20, &fd));
-	vfm_feed_err(fd, got.data, got.len, NULL, ENOMEM);
-	ASSERT_EQ(-ENOMEM, vfm_write(fd, got.data, 1));
-	vfm_set_state_err(self->dev, VFM_STOP, ENOMEM);
-	vfm_assert_state(self->dev, VFM_ERROR);
+	vfm_nonblock(fd, true);
+	while ((n = vfm_write(fd, got.data + fed, got.len - fed)) > 0)
+		fed += n;
+	ASSERT_EQ(-EAGAIN, n);
+	ASSERT_LT(0, vfm_cgroup_read(self->cgroup, "memory.events", "max"));
+	ASSERT_GT(8 << 20, fed);
+	ASSERT_EQ(0, vfm_poll(fd, POLLOUT, 0));
+	vfm_fault_release(self->dev);
+	ASSERT_EQ(POLLOUT, vfm_poll(fd, POLLOUT, vfm_deadline_ms()));
+	vfm_nonblock(fd, false);
+	vfm_feed(fd, got.data + fed, got.len - fed, NULL);
+	vfm_set_state_nofd(self->dev, VFM_STOP);
+	ASSERT_EQ(0, vfm_session_error(fd));
 	close(fd);
 	loosen(self);
-	vfm_close(self->dev);
-	vfm_attr_set(self->dev, "bandwidth", 0);
-	vfm_open(self->dev);
-	vfm_restore(self->dev, &got, NULL);
 	vfm_buf_free(&got);
 }
 
