@@ -117,7 +117,7 @@ static void migt_irq_kick_arc(struct kunit *test)
 static void migt_irq_say_reinit(struct migt_fake *fake)
 {
 	vfio_mig_reinit(fake->mig);
-	vfio_mig_drained(fake->mig);
+	vfio_mig_drained(fake->mig, 1);
 }
 
 static void migt_irq_say_reset(struct migt_fake *fake)

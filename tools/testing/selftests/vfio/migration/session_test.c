@@ -137,6 +137,7 @@ TEST_F(session, precopy_outcomes)
 		ASSERT_EQ(-ENOMSG, vfm_read(fd, self->page, 1));
 		ASSERT_EQ(-ENOMSG, vfm_read_nowait(fd, self->page, 1));
 		ASSERT_EQ(0, vfm_poll(fd, POLLIN, 0));
+		ASSERT_EQ(POLLPRI, vfm_poll(fd, POLLIN | POLLPRI, 0));
 		ASSERT_EQ(0, vfm_fionread(fd));
 	}
 
