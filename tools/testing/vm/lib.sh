@@ -160,7 +160,8 @@ vm_boot()
 	local end=$((SECONDS + VM_BOOT_TIMEOUT)) began=''
 
 	rm -f "$VM_JOB"/{began,status,dmesg}
-	timeout -k 5 "$VM_TIMEOUT" "$@" < /dev/null > "$VM_JOB/console" 2>&1 &
+	# User Mode Linux has last words at any other signal, which are no complaint.
+	timeout -s KILL "$VM_TIMEOUT" "$@" < /dev/null > "$VM_JOB/console" 2>&1 &
 	VM_PID=$!
 	tail -s 0.1 -c +1 -f --pid=$VM_PID "$VM_JOB/stdout" &
 	while [ ! -e "$VM_JOB/began" ] && kill -0 $VM_PID 2>/dev/null; do
@@ -174,7 +175,7 @@ vm_boot()
 	done
 	[ ! -e "$VM_JOB/began" ] || began=1
 	rc=0
-	wait $VM_PID || rc=$?
+	wait $VM_PID 2>/dev/null || rc=$?
 	VM_PID=
 	wait
 	[ -n "$began" ] || [ "$rc" -eq 124 ] || [ "$rc" -eq 137 ]

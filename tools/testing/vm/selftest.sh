@@ -54,6 +54,8 @@ hangs()
 	for seconds in 15 90; do
 		status hangs 124 -t "$seconds" -- sh -c \
 			'echo up > "$VM_OUT/up"; sleep 600' || return 1
+		# That it had to be killed is all that is wrong with the machine.
+		grep -q "no end after $seconds s\. From" "$work/hangs.out" || return 1
 		[ -s "$work/hangs/up" ] && return 0
 	done
 	return 1
