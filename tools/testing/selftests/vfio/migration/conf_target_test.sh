@@ -109,6 +109,18 @@ not_migratable()
 	drop && return "$rc"
 }
 
+# Open elsewhere, be it by its cdev or its group: who can help it is told how.
+in_use()
+{
+	[ -x "$bin/vfio-hold" ] || { why="no vfio-hold"; return 4; }
+	says "$no_device" "$bin/vfio-hold" "$uuid" -- \
+		"$bin/conf_features_test" "$uuid" &&
+		found "$uuid is in use: end what has it open" || return
+	[ -e "$conformance" ] || return 0
+	TESTS=conf_features_test says 2 "$bin/vfio-hold" "$uuid" -- \
+		"$conformance" "$uuid" && found "$uuid is in use: end what has it open"
+}
+
 # All of the hostile tests, and what others do with damaged streams.
 nothing_destructive()
 {
@@ -154,7 +166,7 @@ conformance_of_the_kernel()
 		found '^ok [0-9]+ kernel:silent # SKIP it was tainted by 512'
 }
 
-tests=(by_uuid by_environment with_options by_cdev bogus_names not_migratable
+tests=(by_uuid by_environment with_options by_cdev bogus_names not_migratable in_use
        nothing_destructive conformance conformance_of_the_kernel)
 
 echo "TAP version 13"

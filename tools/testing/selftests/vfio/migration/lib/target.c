@@ -122,10 +122,17 @@ static u64 target_flags(enum vfm_via via, int *err)
 	return flags;
 }
 
+/* Of a device that is open already, VFIO says EINVAL to who binds its cdev. */
+static bool is_busy(enum vfm_via via, int err)
+{
+	return err == -EBUSY || (via == VFM_VIA_CDEV && err == -EINVAL);
+}
+
 /* Whatever will be asked of it: it can be opened, as one of those that we know. */
 static void check_target(void)
 {
 	int via, err = 0;
+	bool busy = false;
 	size_t i;
 	u64 flags;
 
@@ -134,7 +141,11 @@ static void check_target(void)
 		for (i = 0; i < ARRAY_SIZE(sets); i++)
 			if (flags == sets[i].flags)
 				return;
+		busy |= is_busy(via, err);
 	}
+	if (busy)
+		refuse("%s is in use: end what has it open (\"vfio-migrate list\" tells who), and try again",
+		       vfm_target);
 	refuse("%s cannot be opened as a migratable device: %s", vfm_target,
 	       err ? strerror(-err) : "its capabilities are none of ours");
 }
