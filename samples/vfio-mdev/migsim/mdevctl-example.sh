@@ -9,6 +9,26 @@
 
 set -eu
 
+usage()
+{
+	cat <<-USAGE
+	usage: $(basename "$0") TYPE UUID [ATTRIBUTE=VALUE...]
+
+	  TYPE       full, snapshot, precopy or basic
+	  UUID       of the new device, such as uuidgen gives
+	  ATTRIBUTE  a file in its folder migsim/, such as state_size
+	USAGE
+}
+
+case ${1:-} in
+-h|--help)
+	usage
+	exit 0 ;;
+esac
+if [ $# -lt 2 ]; then
+	usage >&2
+	exit 2
+fi
 type=$1 uuid=$2
 shift 2
 

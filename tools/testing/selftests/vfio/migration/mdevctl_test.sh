@@ -86,6 +86,21 @@ defines()
 		mdevctl list --defined | grep -q "^$one migsim migsim-full auto"
 }
 
+# Asked for help, or not told enough.
+usage()
+{
+	local args rc
+
+	"$example" -h | grep -q "^usage: " && "$example" --help | grep -q TYPE || return
+	for args in "" full; do
+		rc=0
+		# shellcheck disable=SC2086 # none, or one
+		said=$("$example" $args 2>&1 > /dev/null) || rc=$?
+		[ "$rc:${said%%:*}" = "2:usage" ] ||
+			{ echo "'$args': status $rc, $said"; return 1; }
+	done
+}
+
 # A value that the device refuses, an attribute and a type that it does not have
 refuses()
 {
@@ -154,6 +169,74 @@ autostarts_by_udev()
 	return "$rc"
 }
 
+MANY=64
+
+# many COMMAND...: for each of the devices that are defined at once
+many()
+{
+	local uuid
+
+	for uuid in "${uuids[@]}"; do
+		"$@" "$uuid" || return
+	done
+}
+
+# define_many: set uuids; all are defined as the first one is
+define_many()
+{
+	local uuid
+
+	uuid=$(uuid)
+	uuids=("$uuid")
+	mdevctl define --auto --uuid "$uuid" --parent migsim --type migsim-basic &&
+		mdevctl modify --uuid "$uuid" --parent migsim \
+			--addattr migsim/state_size --value 12288 || return
+	while [ ${#uuids[@]} -lt "$MANY" ]; do
+		uuids+=("$(uuid)")
+		cp "$store/migsim/${uuids[0]}" "$store/migsim/${uuids[-1]}" || return
+	done
+}
+
+forget()
+{
+	rm -f "$store/migsim/$1"
+	[ ! -e "$mdevs/$1" ] || echo 1 > "$mdevs/$1/remove"
+}
+
+# One that was started past its definition would have the default size.
+all_there()
+{
+	many has_size && [ "$(mdevctl list | grep -c ' migsim migsim-basic ')" -eq "$MANY" ]
+}
+
+has_size() { has "$1" basic state_size=12288; }
+
+# By what udev's rule runs, twice at a time: each device is started once.
+many_at_once()
+{
+	local uuids rc=0
+
+	define_many && unload && load || return
+	mdevctl start-parent-mdevs migsim &
+	mdevctl start-parent-mdevs migsim
+	wait
+	all_there || rc=1
+	many forget
+	return "$rc"
+}
+
+many_by_udev()
+{
+	local uuids rc=0
+
+	pgrep -x systemd-udevd > /dev/null && return 4
+	define_many && use_rule && unload && $udevd --daemon || return 1
+	load && many appears && all_there || rc=1
+	udevadm control --exit
+	many forget
+	return "$rc"
+}
+
 undefines()
 {
 	mdevctl stop --uuid "$one" && mdevctl undefine --uuid "$one" &&
@@ -162,8 +245,8 @@ undefines()
 		gone "$one" && gone "$two"
 }
 
-tests=(types defines refuses keeps stops_and_starts autostarts autostarts_by_udev
-       undefines)
+tests=(types defines usage refuses keeps stops_and_starts autostarts
+       autostarts_by_udev many_at_once many_by_udev undefines)
 echo "TAP version 13"
 echo "1..${#tests[@]}"
 n=0 failed=0
