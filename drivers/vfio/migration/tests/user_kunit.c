@@ -255,7 +255,7 @@ static void migt_user_info_refused(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, migt_go(fake, VFIO_DEVICE_STATE_STOP_COPY), 1);
 	KUNIT_EXPECT_EQ(test, migt_info(fake, page, &info), -EINVAL);
 	KUNIT_ASSERT_EQ(test, migt_go(fake, VFIO_DEVICE_STATE_STOP), 0);
-	KUNIT_EXPECT_EQ(test, migt_info(fake, page, &info), -ENODEV);
+	KUNIT_EXPECT_EQ(test, migt_info(fake, page, &info), -EINVAL);
 	KUNIT_ASSERT_EQ(test, migt_go(fake, VFIO_DEVICE_STATE_PRE_COPY), 1);
 	KUNIT_EXPECT_EQ(test, migt_info(fake, page, &info), 0);
 	info.argsz = sizeof(info) - 1;

@@ -34,6 +34,9 @@ typedef unsigned int gfp_t;
 
 /* Not for user space, so <errno.h> has none of these. */
 #define ERESTARTSYS		512
+#define ERESTARTNOHAND		514
+
+#define MAX_ERRNO		4095
 
 #define le32_to_cpu(x)		((u32)le32toh(x))
 #define le64_to_cpu(x)		((u64)le64toh(x))
@@ -125,6 +128,26 @@ static inline void list_del(struct list_head *node)
 	node->prev = NULL;
 }
 
+#define LIST_HEAD(name)		struct list_head name = { &(name), &(name) }
+
+static inline void list_splice_init(struct list_head *list, struct list_head *to)
+{
+	if (list_empty(list))
+		return;
+	list->next->prev = to;
+	list->prev->next = to->next;
+	to->next->prev = list->prev;
+	to->next = list->next;
+	INIT_LIST_HEAD(list);
+}
+
+#define list_first_entry(list, type, member) \
+	container_of((list)->next, type, member)
+#define list_for_each_entry_safe(pos, n, list, member)			\
+	for (pos = list_first_entry(list, __typeof__(*pos), member),	\
+	     n = list_first_entry(&pos->member, __typeof__(*pos), member); \
+	     &pos->member != (list);					\
+	     pos = n, n = list_first_entry(&n->member, __typeof__(*n), member))
 #define list_first_entry_or_null(list, type, member) \
 	(list_empty(list) ? NULL : container_of((list)->next, type, member))
 

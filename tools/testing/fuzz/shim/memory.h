@@ -50,7 +50,11 @@ void kfree(void *p);
 
 struct shim_task {
 	void *mm;
+	unsigned int flags;
 };
+
+#define PF_IO_WORKER		1
+#define fatal_signal_pending(task)	((void)(task), false)
 
 extern struct shim_task *current;
 

@@ -6,7 +6,7 @@
 #undef vsnprintf
 
 struct shim_memory shim_memory;
-struct shim_task *current = &(struct shim_task) { NULL };
+struct shim_task *current = &(struct shim_task) { NULL, 0 };
 unsigned int shim_spinning;
 
 void shim_die(const char *fmt, ...)
