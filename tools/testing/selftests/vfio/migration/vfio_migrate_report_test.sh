@@ -39,7 +39,7 @@ about()
 	check status equal "$RC" 0 &&
 	has tool '"tool":"vfio-migrate"' &&
 	has version "\"version\":\"$("$MIGRATE" --version | cut -d ' ' -f 2)\"" &&
-	has kernel "\"kernel\":\"$(uname -r)\"" &&
+	check kernel grep -qF "\"kernel\":\"$(uname -r)\"" "$TMP/json" &&
 	has time '"time":"([0-9]{4}-[01][0-9]-[0-3][0-9]T[0-9:]{8}Z)"' ||
 		return
 	check "not before" [ ! "${BASH_REMATCH[1]}" '<' "$before" ] &&
