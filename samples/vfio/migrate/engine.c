@@ -72,6 +72,7 @@ static void read_done(struct migration *m, struct pair *p, int res)
 		stream_tail(s)->len = res;
 		stream_tail(s)->off = 0;
 		s->tail++;
+		s->moved_ns = now_ns();
 		stream_got(m, s, res);
 	} else if (again(s, res) || !m->pumping) {
 		return;
@@ -96,6 +97,7 @@ static void write_done(struct migration *m, struct pair *p, int res)
 		write_failed(p, res ? -res : EIO, &m->fail);
 		return;
 	}
+	s->moved_ns = now_ns();
 	b->off += res;
 	if (b->off == b->len)
 		s->head++;
@@ -130,35 +132,59 @@ static void tick(struct migration *m)
 		else if (s->mode == STREAM_ITERATE && s->reading)
 			stream_waits(m, s);
 	}
+	watch(m);
 	report_progress(m);
+}
+
+/* A signal that cannot turn anything back is answered, if it is the first. */
+static void tell_signal(struct migration *m)
+{
+	if (m->signal_told || !signals_caught())
+		return;
+	m->signal_told = true;
+	say("SIG%s: %s; a second one ends the waiting",
+	    sigabbrev_np(signals_caught()),
+	    m->committed ? "too late, the destinations have confirmed" :
+			   "already going back");
+}
+
+static void fail_by_signal(struct migration *m)
+{
+	m->signal_told = true;
+	fail_at(&m->fail, "all devices", EINTR, phase_name(m->phase),
+		"stopped by SIG%s", sigabbrev_np(signals_caught()));
 }
 
 /*
  * Moves data until @done. If @interruptible, a failure or a signal ends it
- * too, but not before every job has ended: those that block are interrupted.
+ * too, but not before every job has ended. A second signal ends everything.
  */
 int engine_run(struct migration *m, bool (*done)(struct migration *m),
 	       bool interruptible)
 {
-	while (!done(m)) {
-		if (interruptible && (m->fail.set || signals_caught())) {
-			if (!pool_busy(&m->pool))
-				break;
-			pool_interrupt(&m->pool);
-		} else {
+	watch_begin(m);
+	while (!done(m) && !m->aborted) {
+		if (!interruptible)
+			tell_signal(m);
+		if (!interruptible || (!m->fail.set && !signals_caught()))
 			pump(m);
-		}
-		m->engine.ops->wait(m, interruptible ? signals_open() : NULL);
+		else if (end_jobs(m))
+			break;
+		m->engine.ops->wait(m, signals_open());
 		reap_jobs(m);
 		report_first_failure(m);
 		tick(m);
+		m->aborted = signals_insist();
 	}
 	reap_jobs(m);
+	if (m->aborted) {
+		fail_by_signal(m);
+		return -EINTR;
+	}
 	if (m->phase == PHASE_CONFIRM && done(m) && !m->fail.set)
 		return 0;
-	if (interruptible && signals_caught() && !m->fail.set)
-		fail_at(&m->fail, "all devices", EINTR, phase_name(m->phase),
-			"stopped by SIG%s", sigabbrev_np(signals_caught()));
+	if (interruptible && signals_caught())
+		fail_by_signal(m);
 	report_first_failure(m);
 	return interruptible && m->fail.set ? -m->fail.err : 0;
 }

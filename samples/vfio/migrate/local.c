@@ -218,12 +218,14 @@ static int migrate(struct migration *m)
 /* A failure after the confirmation. Each has been told. */
 static void note_failed(struct migration *m, const char *outcome)
 {
+	const struct failure *fail;
 	unsigned int i;
 
 	for (i = 0; i < m->nr_jobs; i++) {
-		if (!m->jobs[i].fail.set || m->fail.set)
+		fail = job_failure(&m->jobs[i]);
+		if (!fail || m->fail.set)
 			continue;
-		m->fail = m->jobs[i].fail;
+		m->fail = *fail;
 		m->fail_told = true;
 		snprintf(m->outcome, sizeof(m->outcome), "%s", outcome);
 	}
@@ -238,6 +240,8 @@ static void note_lost(struct migration *m)
 	for (i = 0; i < m->nr; i++) {
 		struct device *dst = &m->pairs[i].dst;
 
+		if (dst->busy)
+			continue;
 		if (dst->state != VFIO_DEVICE_STATE_ERROR &&
 		    dst->state != STATE_UNKNOWN && !dst->was_reset)
 			continue;
@@ -361,6 +365,7 @@ static void release(struct migration *m)
 
 	engine_close(m);
 	pool_stop(&m->pool);
+	pool_stop(&m->resets);
 	for (i = 0; i < m->nr; i++) {
 		device_close(&m->pairs[i].src);
 		device_close(&m->pairs[i].dst);
@@ -368,6 +373,7 @@ static void release(struct migration *m)
 	}
 	open_cleanup();
 	free(m->jobs);
+	free(m->reset_jobs);
 	free(m->pairs);
 }
 
@@ -377,10 +383,12 @@ static void run(struct migration *m)
 		report_first_failure(m);
 		return;
 	}
-	if (migrate(m))
-		rollback(m);
-	else
+	if (!migrate(m))
 		commit(m);
+	else if (!m->aborted)
+		rollback(m);
+	if (m->aborted)
+		tell_last_known(m);
 }
 
 static int exit_status(const struct migration *m)
@@ -419,13 +427,15 @@ static void report(struct migration *m)
 
 int local_run(const struct options *opt, char **specs, unsigned int nr)
 {
-	struct migration m = { .opt = opt, .nr = nr, .expected_ms = -1 };
+	struct migration m = { .opt = opt, .nr = nr, .expected_ms = -1,
+			       .serial_at = -1 };
 	unsigned int i;
 	int status;
 
 	m.pairs = xcalloc(nr, sizeof(*m.pairs));
 	/* all memory that it takes, before any device is touched */
 	m.jobs = xcalloc(2 * nr, sizeof(*m.jobs));
+	m.reset_jobs = xcalloc(nr, sizeof(*m.reset_jobs));
 	for (i = 0; i < nr; i++)
 		parse_pair(&m.pairs[i], specs[i]);
 	signals_setup();
@@ -441,6 +451,9 @@ int local_run(const struct options *opt, char **specs, unsigned int nr)
 	report_progress_end(&m);
 	report(&m);
 	status = exit_status(&m);
+	/* A thread that hangs in the kernel can neither be joined nor closed. */
+	if (m.abandoned || m.aborted)
+		exit(status);
 	release(&m);
 	return status;
 }

@@ -23,6 +23,7 @@ enum {
 	KEY_MAX_ROUNDS,
 	KEY_CHUNK,
 	KEY_ENGINE,
+	KEY_TIMEOUT,
 	KEY_JSON,
 	KEY_PROBE,
 	KEY_RESET,
@@ -64,6 +65,18 @@ static const char doc[] =
 	"From then on they never run again: they are reset and closed, and one "
 	"that came as fd:N is left in STOP. A destination that is not run ends "
 	"in STOP.\n"
+	"\n"
+	"What takes longer than two seconds is named, with the devices, and again "
+	"when twice the time has passed. --timeout limits each SET_STATE and reset, "
+	"and, while data are moved, the time in which a device gives or takes no "
+	"byte. Before the commit all goes back when it has passed. After it, the "
+	"step is left to itself, the other devices go on, the messages say what "
+	"hangs, and the sources that are not reset yet stay stopped. The way back "
+	"has no limit: what it waits for is the only copy of a device's state. A "
+	"destination that does not end its SET_STATE is reset, a source is not. A "
+	"second SIGINT or SIGTERM, half a second or more after the first, ends all "
+	"waiting, on the way back and after the commit too: the messages say where "
+	"each device was last and what was under way.\n"
 	"\n"
 	"--serial does what QEMU does without multifd, to compare with. Each step "
 	"is done for one device after another, with blocking calls: all sources "
@@ -142,6 +155,8 @@ static const struct argp_option options[] = {
 	  "or after so many rounds of pre-copy, see below (10)", 0 },
 	{ "chunk", KEY_CHUNK, "BYTES", 0,
 	  "Size of one read, two buffers a device (1M)", 0 },
+	{ "timeout", KEY_TIMEOUT, "SECONDS", 0,
+	  "Give up a step that takes longer, see below (no limit)", 0 },
 	{ "engine", KEY_ENGINE, "io_uring|poll", 0,
 	  "How data are moved; by default io_uring, or poll where that cannot be had", 0 },
 	{ "verbose", 'v', 0, 0,
@@ -192,6 +207,17 @@ static void skip_arg(struct argp_state *state, struct options *opt,
 		opt->skip_p2p_up = true;
 	else
 		argp_error(state, "--skip-p2p: '%s' is neither down nor up", text);
+}
+
+static uint64_t timeout_arg(struct argp_state *state, const char *text)
+{
+	char *end;
+	double v = strtod(text, &end);
+
+	if (*text < '0' || *text > '9' || *end || v < 0.001 || v > 1e6)
+		argp_error(state, "--timeout: '%s' is not a number of seconds from 0.001 to 1000000",
+			   text);
+	return v * NSEC_PER_SEC;
 }
 
 static void engine_arg(struct argp_state *state, struct options *opt,
@@ -321,6 +347,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_CHUNK:
 		opt->chunk = size_arg(state, "chunk", arg, MIN_CHUNK, MAX_CHUNK);
+		return 0;
+	case KEY_TIMEOUT:
+		opt->timeout_ns = timeout_arg(state, arg);
 		return 0;
 	case KEY_ENGINE:
 		engine_arg(state, opt, arg);

@@ -80,6 +80,8 @@ struct device {
 	uint32_t found;		/* state before we touched it */
 	uint32_t state;		/* state that the kernel told last, or STATE_UNKNOWN */
 	int64_t arc_ns;		/* the longest SET_STATE so far, -1: none */
+	_Atomic bool give_up;	/* its job is to end, see pool_interrupt() */
+	_Atomic bool reset_to_end;	/* by us, as its job did not end */
 	bool touched;		/* it was asked to leave the state it was found in */
 	struct failure fail;	/* what went wrong with it first */
 	bool was_reset;		/* by something else, after it was touched */
@@ -110,6 +112,11 @@ struct job {
 	uint32_t target;
 	const char *step;	/* NULL: SET_STATE to target */
 	unsigned int worker;
+	uint32_t from;		/* main thread only: the device's state before */
+	uint64_t posted_ns;	/* likewise */
+	bool given_up;		/* likewise: it was told to end */
+	bool abandoned;		/* likewise: it hangs, and is not waited for */
+	struct failure late;	/* likewise: that it does */
 	bool stuck;		/* not even a reset helped */
 	struct failure fail;
 	uint64_t start_ns;
@@ -173,6 +180,7 @@ struct stream {
 	_Atomic bool rest_known;
 	_Atomic uint64_t precopy_bytes;
 	_Atomic uint64_t stopcopy_bytes;
+	uint64_t moved_ns;	/* a byte was, or there is something to move */
 	uint64_t drained_ns;	/* the last byte was written */
 };
 
@@ -237,6 +245,7 @@ struct options {
 	uint64_t threshold;
 	uint64_t chunk;
 	unsigned int max_rounds;
+	uint64_t timeout_ns;	/* 0: none */
 	const char *json;
 };
 
@@ -263,6 +272,16 @@ struct migration {
 	bool switching;		/* decided: sources are not asked any more */
 	bool rolling_back;	/* failed: jobs now lead back */
 	bool committed;		/* every destination has confirmed */
+	bool abandoned;		/* some job is not waited for */
+	bool aborted;		/* nothing is, a second signal said so */
+	bool signal_told;	/* that the first one is too late */
+	struct pool resets;	/* of destinations whose jobs hang */
+	struct job *reset_jobs;	/* one a pair */
+	uint64_t give_up_ns;	/* when jobs were told to end */
+	uint64_t step_ns;	/* when the present step began */
+	uint64_t tell_ns;	/* when to name what is waited for again */
+	_Atomic int serial_at;	/* with --serial: 2 * pair, + 1 when it writes */
+	_Atomic uint64_t serial_ns;	/* since then; at is -1 between copies */
 	char outcome[512];	/* which side holds the state */
 	uint64_t start_ns;
 	uint64_t end_ns;
@@ -328,6 +347,7 @@ int device_get_state(struct device *dev, uint32_t *state);
 void device_ask_state(struct device *dev);
 int device_set_state(struct device *dev, uint32_t target, struct failure *fail);
 bool device_reason(struct device *dev, int err, char *buf, size_t size);
+int device_reset_raw(const struct device *dev);
 int device_reset(struct device *dev, struct failure *fail);
 int device_data_size(struct device *dev, uint64_t *size);
 int precopy_rest(int data_fd, uint64_t *rest);
@@ -352,6 +372,7 @@ void pool_interrupt(struct pool *pool);
 /* signals.c */
 void signals_setup(void);
 int signals_caught(void);
+bool signals_insist(void);
 const sigset_t *signals_open(void);
 
 /* stream.c */
@@ -388,6 +409,15 @@ int engine_run(struct migration *m, bool (*done)(struct migration *m),
 	       bool interruptible);
 void engine_quiesce(struct migration *m);
 
+/* wait.c */
+void job_describe(const struct job *job, char *buf, size_t size);
+void watch_begin(struct migration *m);
+void watch(struct migration *m);
+
+/* giveup.c */
+bool end_jobs(struct migration *m);
+void tell_last_known(struct migration *m);
+
 /* serial.c */
 int serial_precopy_job(struct job *job);
 int serial_drain_job(struct job *job);
@@ -398,6 +428,7 @@ typedef bool (*fill_fn)(struct migration *m, struct pair *p, bool source,
 #define RUN_INTERRUPTIBLE	0x1
 #define RUN_SERIAL		0x2
 int set_state_job(struct job *job);
+const struct failure *job_failure(const struct job *job);
 int run_jobs(struct migration *m, enum phase phase, fill_fn fill,
 	     unsigned int flags);
 void reap_jobs(struct migration *m);

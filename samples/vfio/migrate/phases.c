@@ -13,9 +13,26 @@ int set_state_job(struct job *job)
 	return device_set_state(job->dev, job->target, &job->fail);
 }
 
+/* What is abandoned is not waited for. */
 static bool jobs_done(struct migration *m)
 {
-	return !pool_busy(&m->pool);
+	unsigned int i;
+
+	for (i = 0; i < m->nr_jobs; i++) {
+		const struct job *job = &m->jobs[i];
+
+		if (job->posted && !job->reaped && !job->abandoned)
+			return false;
+	}
+	return true;
+}
+
+/* NULL: it has not failed, or is not known to have. */
+const struct failure *job_failure(const struct job *job)
+{
+	if (job->abandoned)
+		return &job->late;
+	return job->reaped && job->fail.set ? &job->fail : NULL;
 }
 
 /*
@@ -60,19 +77,28 @@ static void job_ended(struct migration *m, struct job *job)
 	}
 }
 
+/* It was told to end, by a signal or by a reset, and has. */
+static bool our_doing(const struct job *job)
+{
+	return job->given_up &&
+	       (job->fail.err == EINTR || job->fail.err == ECANCELED);
+}
+
 /*
- * A job has failed. An EINTR is our own doing if another device failed, so it
- * becomes the failure only if nothing else did.
+ * A job has failed. What is our own doing, since another device failed, becomes
+ * the failure only if nothing else did.
  */
 static void job_failed(struct migration *m, struct job *job)
 {
 	if (m->committed || m->rolling_back) {
 		report_failure(&job->fail);
-	} else if (!m->fail.set && job->fail.err != EINTR) {
+	} else if (our_doing(job)) {
+		return;
+	} else if (m->fail.set) {
+		report_failure(&job->fail);
+	} else {
 		m->fail = job->fail;
 		report_first_failure(m);
-	} else if (job->fail.err != EINTR) {
-		report_failure(&job->fail);
 	}
 }
 
@@ -96,7 +122,8 @@ void reap_jobs(struct migration *m)
 	for (i = 0; i < m->nr_jobs; i++) {
 		struct job *job = &m->jobs[i];
 
-		if (!job->posted || job->reaped || !pool_done(&m->pool, job))
+		if (!job->posted || job->reaped || job->abandoned ||
+		    !pool_done(&m->pool, job))
 			continue;
 		job->reaped = true;
 		job->dev->busy = false;
@@ -132,7 +159,10 @@ static unsigned int fill_jobs(struct migration *m, fill_fn fill)
 static void post(struct migration *m, struct job *job)
 {
 	job->posted = true;
+	job->posted_ns = now_ns();
+	job->from = job->dev->state;
 	job->dev->busy = true;
+	job->dev->give_up = false;
 	pool_post(&m->pool, job->worker, job);
 }
 
@@ -164,10 +194,14 @@ int run_jobs(struct migration *m, enum phase phase, fill_fn fill,
 	uint64_t start = now_ns();
 	int ret;
 
+	if (m->aborted)
+		return -EINTR;
 	m->phase = phase;
 	memset(m->jobs, 0, 2 * m->nr * sizeof(*m->jobs));
 	m->nr_jobs = fill_jobs(m, fill);
 	ret = run_all(m, flags);
 	m->phase_ns[phase] += now_ns() - start;
+	if (!m->aborted)
+		m->give_up_ns = 0;
 	return ret;
 }

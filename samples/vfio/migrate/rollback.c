@@ -216,11 +216,14 @@ void rollback(struct migration *m)
 	m->rolling_back = true;
 	engine_quiesce(m);
 	m->outcome[0] = '\0';
-	run_jobs(m, PHASE_RESET, reset_destination, 0);
+	/* it fails only if a second signal ended the waiting */
+	if (run_jobs(m, PHASE_RESET, reset_destination, 0))
+		return;
 	add_destinations(m);
-	run_jobs(m, PHASE_RESET, look_at_source, 0);
-	run_jobs(m, PHASE_RESET, source_to_p2p, 0);
-	run_jobs(m, PHASE_RESET, source_back, 0);
+	if (run_jobs(m, PHASE_RESET, look_at_source, 0) ||
+	    run_jobs(m, PHASE_RESET, source_to_p2p, 0) ||
+	    run_jobs(m, PHASE_RESET, source_back, 0))
+		return;
 	add_stuck(m);
 	add_was_reset(m);
 	add_others(m);

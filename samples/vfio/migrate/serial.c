@@ -11,9 +11,16 @@
 
 #include "migrate.h"
 
-static bool stop_wanted(void)
+static bool stop_wanted(const struct job *job)
 {
-	return signals_caught();
+	return signals_caught() || job->dev->give_up;
+}
+
+/* For who wants to know what a copy waits for; -1: for nothing. */
+static void note_at(struct migration *m, int at)
+{
+	m->serial_at = at;
+	m->serial_ns = now_ns();
 }
 
 static int interrupted(struct device *dev, const char *step,
@@ -22,14 +29,16 @@ static int interrupted(struct device *dev, const char *step,
 	return fail_at(fail, dev->name, EINTR, step, "stopped by a signal");
 }
 
-static int write_all(struct pair *p, size_t len, struct failure *fail)
+static int write_all(struct job *job, struct pair *p, size_t len)
 {
+	struct failure *fail = &job->fail;
 	struct stream *s = &p->stream;
 	size_t off = 0;
 	ssize_t n;
 
 	while (off < len) {
-		if (stop_wanted())
+		note_at(job->m, 2 * (p - job->m->pairs) + 1);
+		if (stop_wanted(job))
 			return interrupted(&p->dst, "write", fail);
 		n = write(s->to, s->buf[0].mem + off, len - off);
 		if (n > 0)
@@ -47,13 +56,14 @@ static int copy_chunk(struct job *job, struct pair *p)
 	ssize_t n;
 
 	s->round_ns = now_ns();		/* the others' turns are not its own */
+	note_at(job->m, 2 * (p - job->m->pairs));
 	do {
-		if (stop_wanted())
+		if (stop_wanted(job))
 			return interrupted(&p->src, "read", &job->fail);
 		n = read(s->from, s->buf[0].mem, job->m->opt->chunk);
 	} while (n < 0 && (errno == EINTR || errno == EAGAIN));
 	if (n > 0) {
-		if (write_all(p, n, &job->fail))
+		if (write_all(job, p, n))
 			return -job->fail.err;
 		stream_got(job->m, s, n);
 		return 0;
@@ -97,6 +107,7 @@ int serial_precopy_job(struct job *job)
 		ret = precopy_turn(job);
 		if (ret < 0)
 			return ret;
+		note_at(job->m, -1);
 		if (!ret)
 			nanosleep(&pause, NULL);
 	}
@@ -109,6 +120,7 @@ int serial_drain_job(struct job *job)
 	struct stream *s = &job->pair->stream;
 	int ret;
 
+	note_at(job->m, -1);
 	ret = device_set_state(job->dev, VFIO_DEVICE_STATE_STOP_COPY,
 			       &job->fail);
 	if (ret)

@@ -1,21 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * SIGINT, SIGTERM and SIGHUP (unless that was ignored) are blocked in every thread and let in only while the
- * main thread waits, and only as long as the way back is open: so they cannot
- * get lost between a check and a wait, and come in nowhere else.
+ * main thread waits: so they cannot get lost between a check and a wait, and
+ * come in nowhere else.
  */
 #include <stddef.h>
 #include <string.h>
 
 #include "migrate.h"
 
+/*
+ * A signal from a terminal, or through timeout(1), comes to a group and may come
+ * twice: a second one has to be one that came later.
+ */
+#define SECOND_NS	(NSEC_PER_SEC / 2)
+
 static _Atomic int caught;	/* lock-free, so a handler may set it */
+static _Atomic uint64_t caught_ns;
+static _Atomic bool again;
 static sigset_t open_mask;
 
 static void on_signal(int sig)
 {
-	if (sig != SIGUSR1)
+	if (sig == SIGUSR1)
+		return;
+	if (!caught) {
+		caught_ns = now_ns();
 		caught = sig;
+	} else if (now_ns() - caught_ns >= SECOND_NS) {
+		again = true;
+	}
 }
 
 /* Before any thread is started: they inherit the mask. */
@@ -48,6 +62,12 @@ void signals_setup(void)
 int signals_caught(void)
 {
 	return caught;
+}
+
+/* Has one come again: we are not to wait any longer, whatever for? */
+bool signals_insist(void)
+{
+	return again;
 }
 
 /* The mask to wait with for signals to come in. */

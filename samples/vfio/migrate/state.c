@@ -49,12 +49,24 @@ bool has_precopy(const struct device *dev)
 	return dev->caps & VFIO_MIGRATION_PRE_COPY;
 }
 
+/*
+ * Being stopped and continued, or looked at by a debugger, ends a call that
+ * sleeps as a signal does. Only SET_STATE is to be ended, by our own signal.
+ */
 static int feature(struct device *dev, uint32_t flags, union feature *f,
 		   size_t payload)
 {
-	f->head.argsz = sizeof(f->head) + payload;
-	f->head.flags = flags;
-	return ioctl(dev->fd, VFIO_DEVICE_FEATURE, f) < 0 ? -errno : 0;
+	bool set = flags & VFIO_DEVICE_FEATURE_SET;
+
+	do {
+		if (set && dev->give_up)
+			return -EINTR;
+		f->head.argsz = sizeof(f->head) + payload;
+		f->head.flags = flags;
+		if (ioctl(dev->fd, VFIO_DEVICE_FEATURE, f) >= 0)
+			return 0;
+	} while (errno == EINTR);
+	return -errno;
 }
 
 int device_get_state(struct device *dev, uint32_t *state)
@@ -100,11 +112,11 @@ int device_query(struct device *dev, struct failure *fail)
 	return 0;
 }
 
-static const char *set_state_hint(int err)
+static const char *set_state_hint(const struct device *dev, int err)
 {
 	switch (err) {
 	case EINTR:
-		return signals_caught() ? "stopped by a signal; " : "";
+		return signals_caught() ? "stopped by a signal; " : "given up; ";
 	case EMFILE:
 	case ENFILE:
 		return "no file descriptor left: raise ulimit -n; ";
@@ -113,7 +125,8 @@ static const char *set_state_hint(int err)
 	case ENODATA:
 		return "the data ended early; ";
 	case ECANCELED:
-		return "something else has reset it; ";
+		return dev->reset_to_end ? "reset to end it; " :
+					   "something else has reset it; ";
 	case EBADMSG:
 		return "the data are damaged; ";
 	case EMEDIUMTYPE:
@@ -158,7 +171,7 @@ static int set_state_failed(struct device *dev, uint32_t target, int err,
 		 state_name(target));
 	device_ask_state(dev);
 	/* no transition that fails leads there, but for one that asks for it */
-	if (err == ECANCELED || (dev->state == VFIO_DEVICE_STATE_RUNNING &&
+	if ((err == ECANCELED && !dev->give_up) || (dev->state == VFIO_DEVICE_STATE_RUNNING &&
 				 from != dev->state && target != dev->state))
 		dev->was_reset = true;
 	if (dev->state != STATE_UNKNOWN)
@@ -167,7 +180,7 @@ static int set_state_failed(struct device *dev, uint32_t target, int err,
 	if (!device_reason(dev, err, reason, sizeof(reason)))
 		snprintf(reason, sizeof(reason), "the kernel log may tell more");
 	return fail_at(fail, dev->name, err, step, "%s (%s%s, %s)",
-		       strerror(err), set_state_hint(err), reason, now);
+		       strerror(err), set_state_hint(dev, err), reason, now);
 }
 
 int device_set_state(struct device *dev, uint32_t target, struct failure *fail)
@@ -192,11 +205,21 @@ int device_set_state(struct device *dev, uint32_t target, struct failure *fail)
 	return 0;
 }
 
+/* Any thread may call it, to end what another waits for in a call. */
+int device_reset_raw(const struct device *dev)
+{
+	while (ioctl(dev->fd, VFIO_DEVICE_RESET) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	return 0;
+}
+
 int device_reset(struct device *dev, struct failure *fail)
 {
-	if (ioctl(dev->fd, VFIO_DEVICE_RESET) < 0) {
-		int err = errno;
+	int err = -device_reset_raw(dev);
 
+	if (err) {
 		device_ask_state(dev);
 		return fail_at(fail, dev->name, err, "RESET", "%s (it is in %s)",
 			       strerror(err), state_name(dev->state));
@@ -226,8 +249,10 @@ int precopy_rest(int data_fd, uint64_t *rest)
 {
 	struct vfio_precopy_info info = { .argsz = sizeof(info) };
 
-	if (ioctl(data_fd, VFIO_MIG_GET_PRECOPY_INFO, &info) < 0)
-		return -errno;
+	while (ioctl(data_fd, VFIO_MIG_GET_PRECOPY_INFO, &info) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
 	*rest = info.initial_bytes + info.dirty_bytes;
 	if (*rest < info.initial_bytes)
 		*rest = UINT64_MAX;

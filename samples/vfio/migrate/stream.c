@@ -60,6 +60,7 @@ static void begin_round(struct stream *s, uint64_t want)
 	s->round_want = want;
 	s->round_got = 0;
 	s->round_ns = now_ns();
+	s->moved_ns = s->round_ns;
 }
 
 /* The first round is never skipped: it carries what is worth sending early. */
@@ -78,6 +79,7 @@ void stream_stop_copy(struct stream *s)
 	s->stopped = true;
 	s->iterates = false;
 	s->mode = STREAM_DRAIN;
+	s->moved_ns = now_ns();
 }
 
 /* Has it made all rounds but the last, or no need of them? */

@@ -6,6 +6,7 @@
  *
  * A blocked call is interrupted with SIGUSR1, whose handler does nothing. It
  * could come just before the call and be lost, so the main thread repeats it.
+ * Before, it says that it does, for other things end a call as well.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -137,8 +138,13 @@ void pool_interrupt(struct pool *pool)
 
 	pthread_mutex_lock(&pool->lock);
 	for (i = 0; i < pool->nr; i++) {
-		if (pool->workers[i].job)
-			pthread_kill(pool->workers[i].thread, SIGUSR1);
+		struct job *job = pool->workers[i].job;
+
+		if (!job)
+			continue;
+		if (job->dev)
+			job->dev->give_up = true;
+		pthread_kill(pool->workers[i].thread, SIGUSR1);
 	}
 	pthread_mutex_unlock(&pool->lock);
 }

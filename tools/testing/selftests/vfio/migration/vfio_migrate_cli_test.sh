@@ -23,7 +23,8 @@ bad_arguments()
 
 	usage && usage nothing && usage local && usage local "$u" &&
 	usage local "$u=nonsense" && usage local "=$u" && usage list "$p" &&
-	usage local --threshold 1X "$p" && usage local --threshold -1 "$p" &&
+	usage local --timeout 0 "$p" && usage local --timeout 1s "$p" &&
+	usage local --engine aio "$p" && usage local --threshold 1X "$p" && usage local --threshold -1 "$p" &&
 	usage local --chunk 0 "$p" && usage local --max-rounds 0 "$p" &&
 	usage local --probe "$p" && usage list --serial &&
 	usage local --nonsense "$p" && usage decode && usage decode a b &&
@@ -40,7 +41,8 @@ own_options()
 	local -A for=([--run]=local [--serial]=local [--keep-source]=local
 		[--skip-p2p=up]=local [--threshold=1]=local
 		[--max-rounds=1]=local [--chunk=4096]=local
-		[--engine=poll]=local [--verbose]=local [--probe]=list
+		[--engine=poll]=local [--timeout=1]=local
+		[--verbose]=local [--probe]=list
 		[--reset]=recover [--quiet]="local decode")
 
 	for option in "${!for[@]}"; do

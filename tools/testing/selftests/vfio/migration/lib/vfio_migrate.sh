@@ -12,6 +12,7 @@ MIGRATE=${VFIO_MIGRATE:-$HERE/vfio-migrate}
 HOLD=${VFIO_HOLD:-$(dirname "$MIGRATE")/vfio-hold}
 STREAM=$HERE/stream_tool
 NO_RESET=$HERE/no_reset.so
+EINTR=$HERE/eintr.so
 DEVICE_GONE=$HERE/device_gone.so
 PARENT=/sys/class/mdev_bus/migsim
 MDEV=/sys/bus/mdev/devices
@@ -246,8 +247,8 @@ why_not()
 {
 	[ -x "$MIGRATE" ] && [ -x "$HOLD" ] || echo "no $MIGRATE and vfio-hold"
 	[ -x "$STREAM" ] || echo "no $STREAM"
-	[ -e "$NO_RESET" ] && [ -e "$DEVICE_GONE" ] ||
-		echo "no $NO_RESET and $DEVICE_GONE"
+	[ -e "$NO_RESET" ] && [ -e "$DEVICE_GONE" ] && [ -e "$EINTR" ] ||
+		echo "no $NO_RESET, $DEVICE_GONE and $EINTR"
 	[ "$(id -u)" -eq 0 ] || echo "not root"
 	[ -d "$PARENT" ] || echo "migsim is not loaded"
 	[ -d "$FAULTS" ] || mount -t debugfs none /sys/kernel/debug 2> /dev/null
