@@ -235,4 +235,110 @@ TEST_F(epoll, refused)
 	ASSERT_EVENT(EPOLLERR | EPOLLHUP);
 }
 
+#define NIBBLE		4096
+#define NIBBLERS	2
+#define NIBBLE_ROUNDS	20
+
+struct nibbler {
+	int ep;
+	int fd;
+	size_t bytes;
+	char page[NIBBLE];
+};
+
+static void nibbler_init(struct nibbler *n, int fd, u32 events)
+{
+	struct epoll_event event = { .events = events };
+
+	n->ep = epoll_create1(0);
+	VFIO_ASSERT_LE(0, n->ep);
+	n->fd = fd;
+	n->bytes = 0;
+	VFIO_ASSERT_EQ(epoll_ctl(n->ep, EPOLL_CTL_ADD, fd, &event), 0, "%s",
+		       strerror(errno));
+}
+
+/* One read of 4 KiB after each event, although there may be more, to some end. */
+static long nibble(void *arg)
+{
+	struct nibbler *n = arg;
+	struct epoll_event event;
+	ssize_t ret;
+
+	do {
+		VFIO_ASSERT_EQ(epoll_wait(n->ep, &event, 1, vfm_deadline_ms()), 1,
+			       "no event, after %zu bytes", n->bytes);
+		ret = vfm_read(n->fd, n->page, NIBBLE);
+		n->bytes += ret > 0 ? ret : 0;
+	} while (ret > 0 || ret == -EAGAIN);
+	return ret;
+}
+
+/* A reader that never drains, and is told of edges, is told after each of its reads. */
+TEST_F(epoll, nibbles)
+{
+	struct nibbler n;
+	u64 i;
+
+	watch(self, VFM_PRE_COPY, EPOLLIN);
+	nibbler_init(&n, self->fd, EPOLLIN | EPOLLPRI | variant->trigger);
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(-ENOMSG, nibble(&n));
+		ASSERT_EQ(vfm_session_bytes(self->fd), n.bytes);
+		vfm_bar_write(self->dev, MIGSIM_BAR_MEM, i * 4096, &i, sizeof(i));
+	}
+	vfm_set_state_nofd(self->dev, VFM_STOP_COPY);
+	/* The temporary end may still be told. */
+	if (nibble(&n))
+		ASSERT_EQ(0, nibble(&n));
+	ASSERT_EQ(vfm_session_bytes(self->fd), n.bytes);
+	close(n.ep);
+}
+
+/* Several of them, of whom one is enough to be told: none waits for the others. */
+TEST_F(epoll, nibbles_exclusively)
+{
+	struct vfm_thread thread[NIBBLERS];
+	struct nibbler n[NIBBLERS];
+	unsigned int i, round, rounds = vfm_rounds(NIBBLE_ROUNDS);
+	size_t bytes;
+
+	for (round = 0; round < rounds; round++) {
+		watch(self, VFM_STOP_COPY, EPOLLIN);
+		for (i = 0; i < NIBBLERS; i++) {
+			nibbler_init(&n[i], self->fd, EPOLLIN | EPOLLEXCLUSIVE |
+						      variant->trigger);
+			vfm_thread_start(&thread[i], nibble, &n[i]);
+		}
+		for (bytes = 0, i = 0; i < NIBBLERS; i++) {
+			ASSERT_EQ(0, vfm_thread_join(&thread[i]));
+			bytes += n[i].bytes;
+			close(n[i].ep);
+		}
+		ASSERT_EQ(vfm_session_bytes(self->fd), bytes);
+		vfm_set_state_nofd(self->dev, VFM_RUNNING);
+	}
+}
+
+/* A writer that does not fill the room there is. */
+TEST_F(epoll, nibbles_in)
+{
+	size_t pos, left;
+	ssize_t n;
+
+	vfm_save(self->dev, &self->got, NULL);
+	vfm_reset(self->dev);
+	watch(self, VFM_RESUMING, EPOLLOUT | variant->trigger);
+	for (pos = 0; pos < self->got.len; pos += n) {
+		ASSERT_EVENT(EPOLLOUT);
+		left = self->got.len - pos;
+		n = vfm_write(self->fd, self->got.data + pos,
+			      left < NIBBLE ? left : NIBBLE);
+		if (n == -EAGAIN)
+			n = 0;
+		ASSERT_LE(0, n);
+	}
+	vfm_set_state_nofd(self->dev, VFM_STOP);
+}
+
 TEST_HARNESS_MAIN
