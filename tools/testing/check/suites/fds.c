@@ -10,7 +10,7 @@
  *  SUITE_FDS=stalled	the device is in STOP_COPY and stalls before its first byte.
  *			The first write releases it, and everything comes, and the end.
  *
- * A write returns when whoever watches the fd has been told.
+ * A write returns when all that watch the fd have been told.
  */
 #include <errno.h>
 #include <pthread.h>
