@@ -205,6 +205,8 @@ static struct json_object *options_json(const struct options *opt)
 	add_int(o, "max_rounds", opt->max_rounds);
 	add_int(o, "chunk", opt->chunk);
 	json_object_object_add(o, "engine", json_text(engines[opt->engine]));
+	json_object_object_add(o, "timeout_s", !opt->timeout_ns ? NULL :
+		json_object_new_double((double)opt->timeout_ns / NSEC_PER_SEC));
 	add_bool(o, "quiet", opt->quiet);
 	add_bool(o, "progress", opt->progress);
 	add_str(o, "json", opt->json);

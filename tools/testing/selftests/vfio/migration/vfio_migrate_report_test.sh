@@ -54,12 +54,12 @@ options()
 	pair migsim-full state_size=65536 || return
 	migrate local "$SRC=$DST" --json "$TMP/json"
 	check status equal "$RC" 0 &&
-	has defaults '"options":\{"run":false,"serial":false,"keep_source":false,"skip_p2p":null,"threshold":1048576,"max_rounds":10,"chunk":1048576,"engine":null,' || return
+	has defaults '"options":\{"run":false,"serial":false,"keep_source":false,"skip_p2p":null,"threshold":1048576,"max_rounds":10,"chunk":1048576,"engine":null,"timeout_s":null,' || return
 	migrate local --run --serial --keep-source --skip-p2p up --skip-p2p down \
-		--threshold 1K --max-rounds 3 --chunk 512 --engine poll -q \
+		--threshold 1K --max-rounds 3 --chunk 512 --engine poll --timeout 30 -q \
 		"$SRC=$DST" --json "$TMP/json"
 	check status equal "$RC" 0 &&
-	has given '"options":\{"run":true,"serial":true,"keep_source":true,"skip_p2p":"both","threshold":1024,"max_rounds":3,"chunk":512,"engine":"poll","quiet":true,' &&
+	has given '"options":\{"run":true,"serial":true,"keep_source":true,"skip_p2p":"both","threshold":1024,"max_rounds":3,"chunk":512,"engine":"poll","timeout_s":30.0,"quiet":true,' &&
 	has engine '\},.*"engine":"poll","devices"'
 }
 
@@ -92,12 +92,12 @@ failed()
 	has downtime '"downtime_ms":null' || return
 	remove_all
 	pair migsim-full state_size=65536 || return
-	fault "$SRC" "save_fail REGS 1 1 12" || return
+	fault "$SRC" "save_fail REGS 1 1 22" || return
 	# and the destination does not stop when it has been reset
 	fault "$DST" "arc_fail RUNNING_P2P->STOP 2 1 5" || return
 	held --serial --json "$TMP/json"
 	check status equal "$RC" 1 &&
-	side source '[^}]*"state":"RUNNING","state_lost":false,"error":\{"device":"fd:[0-9]+","step":"read","errno":12,[^}]*save_failrule[^}]*\}' &&
+	side source '[^}]*"state":"RUNNING","state_lost":false,"error":\{"device":"fd:[0-9]+","step":"read","errno":22,[^}]*save_failrule[^}]*\}' &&
 	side destination '[^}]*"error":\{"device":"fd:[0-9]+","step":"SET_STATERUNNING->STOP","errno":5,[^}]*\}'
 }
 
