@@ -124,7 +124,7 @@ enum fate {
 #define WAS_RESET	"could not go back and was reset: its state is lost, " \
 			"the other sources run on"
 
-/* Exit status 0: moved. 1: not moved. 3: moved, but not all have got to RUNNING. */
+/* Exit status 0: moved. 1: not moved. 3: moved, but not all run. 4: a state is lost. */
 static const struct fault {
 	const char *site;
 	const char * const *args;
@@ -136,15 +136,15 @@ static const struct fault {
 	{ "arc_fail",	down,	  true,	 1, KEPT, WENT_BACK },
 	{ "arc_fail",	up,	  false, 1, KEPT, WENT_BACK },
 	{ "arc_fail",	last,	  false, 3, KEPT, WENT_OVER },
-	{ "arc_broken",	down,	  true,	 1, LOST, WAS_RESET },
+	{ "arc_broken",	down,	  true,	 4, LOST, WAS_RESET },
 	{ "arc_broken",	up,	  false, 1, KEPT, WENT_BACK },
-	{ "arc_broken",	last,	  false, 3, DEAD, "it is in ERROR" },
+	{ "arc_broken",	last,	  false, 4, DEAD, "it is in ERROR" },
 	{ "arc_stall",	down,	  true,	 0, KEPT, NULL },
 	{ "arc_stall",	up,	  false, 0, KEPT, NULL },
 	{ "arc_stall",	last,	  false, 0, KEPT, NULL },
-	{ "arc_reset",	down,	  true,	 1, LOST, "a reset came" },
+	{ "arc_reset",	down,	  true,	 4, LOST, "a reset came" },
 	{ "arc_reset",	up,	  false, 1, KEPT, WENT_BACK },
-	{ "arc_reset",	last,	  false, 3, LOST, "a reset came" },
+	{ "arc_reset",	last,	  false, 4, LOST, "a reset came" },
 	{ "stop_fail",	stop,	  true,	 1, KEPT, WENT_BACK },
 	{ "snapshot_fail", nothing, true, 1, KEPT, WENT_BACK },
 	{ "snapshot_stall", nothing, true, 0, KEPT, NULL },
@@ -152,7 +152,7 @@ static const struct fault {
 	{ "save_stall",	sections, true,	 0, KEPT, NULL },
 	{ "save_short",	sections, true,	 1, KEPT, WENT_BACK },
 	{ "save_flip",	sections, true,	 1, KEPT, WENT_BACK },
-	{ "save_reset",	sections, true,	 1, LOST, "was the device reset" },
+	{ "save_reset",	sections, true,	 4, LOST, "was the device reset" },
 	{ "load_fail",	sections, false, 1, KEPT, WENT_BACK },
 	{ "load_stall",	sections, false, 0, KEPT, NULL },
 	{ "load_reset",	sections, false, 1, KEPT, WENT_BACK },
@@ -185,13 +185,25 @@ static void check_hashes(FIXTURE_DATA(fault) *self, struct vfm_device **devs,
 
 static void check_end(FIXTURE_DATA(fault) *self, const struct fault *fault)
 {
-	bool back = fault->status == 1;
+	bool back = fault->status == 1 || (fault->status == 4 && fault->source);
 	struct vfm_device **winner = back ? self->src : self->dst;
 	struct vfm_device **loser = back ? self->dst : self->src;
 
 	VFIO_ASSERT_EQ(running(loser), 0);
 	VFIO_ASSERT_EQ(running(winner), NR - (fault->fate == DEAD));
 	check_hashes(self, winner, fault->fate);
+}
+
+#define WAITS	"vfio-migrate: waiting for "
+
+/* That it waits it may say at any time, on a slow machine. */
+static bool only_waits(const char *text)
+{
+	while (*text && !strncmp(text, WAITS, strlen(WAITS))) {
+		text += strcspn(text, "\n");
+		text += *text == '\n';
+	}
+	return !*text;
 }
 
 static void check_said(int err, const char *says)
@@ -207,7 +219,7 @@ static void check_said(int err, const char *says)
 	if (says)
 		VFIO_ASSERT_TRUE(strstr(text, says), "it does not say: %s", says);
 	else
-		VFIO_ASSERT_EQ(n, 0, "it has nothing to say");
+		VFIO_ASSERT_TRUE(only_waits(text), "it has nothing to say");
 }
 
 static void add_rule(struct vfm_device *dev, const struct fault *fault,
