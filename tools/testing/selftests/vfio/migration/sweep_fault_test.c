@@ -210,12 +210,58 @@ TEST_F(fault_sweep, save)
 	for (state = 0; state < VFM_NR_STATES; state++) {
 		if (!vfm_in_saving_group(state) || !vfm_supports(self->dev, state))
 			continue;
-		for (j = 0; j < ARRAY_SIZE(errnos); j++) {
+		for (j = 0; j < ARRAY_SIZE(errnos) && errnos[j] != ENOMEM; j++) {
 			check_save(self, state, "snapshot_fail", "-", errnos[j]);
 			for (i = 0; i < ARRAY_SIZE(sections); i++)
 				check_save(self, state, "save_fail", sections[i],
 					   errnos[j]);
 		}
+	}
+}
+
+/* To the end, or to an error. */
+static int save_from(struct vfm_device *dev, u32 state, struct vfm_buf *got)
+{
+	int ret, fd = vfm_enter(dev, state);
+
+	ret = __vfm_drain(fd, got, NULL);
+	if (ret == -ENOMSG) {
+		vfm_set_state_nofd(dev, VFM_STOP_COPY);
+		ret = __vfm_drain(fd, got, NULL);
+	}
+	close(fd);
+	return ret;
+}
+
+/* Once is no failure if there was something to read by then; what comes is all of it. */
+static void check_save_starved(FIXTURE_DATA(fault_sweep) *self, u32 state,
+			       const char *section)
+{
+	struct vfm_buf got = { 0 };
+	int ret;
+
+	start_over(self);
+	rule(self, "save_fail", section, ENOMEM);
+	ret = save_from(self->dev, state, &got);
+	VFIO_ASSERT_TRUE(fired(self));
+	VFIO_ASSERT_TRUE(!ret || ret == -ENOMEM, "%s: %s", section, strerror(-ret));
+	start_over(self);
+	if (!ret)
+		vfm_restore(self->dev, &got, NULL);
+	vfm_buf_free(&got);
+	self->runs++;
+}
+
+TEST_F(fault_sweep, save_lacks_memory)
+{
+	size_t i;
+	u32 state;
+
+	for (state = 0; state < VFM_NR_STATES; state++) {
+		if (!vfm_in_saving_group(state) || !vfm_supports(self->dev, state))
+			continue;
+		for (i = 0; i < ARRAY_SIZE(sections); i++)
+			check_save_starved(self, state, sections[i]);
 	}
 }
 
