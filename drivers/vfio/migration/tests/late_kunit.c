@@ -163,6 +163,7 @@ static void migt_late_drained(struct kunit *test)
 			__fput_sync(file[i]);
 	}
 	KUNIT_EXPECT_NE(test, cookie[0], cookie[1]);
+	vfio_mig_drained(mig, 0);
 	vfio_mig_drained(mig, cookie[0]);
 	KUNIT_EXPECT_FALSE(test, migt_drain_done(mig));
 	vfio_mig_drained(mig, cookie[1]);
