@@ -123,7 +123,8 @@ void stream_check(struct migration *m, struct stream *s)
 
 void stream_got(struct migration *m, struct stream *s, size_t bytes)
 {
-	if (s->read_is_final) {
+	/* A read that began before may end with what STOP_COPY has. */
+	if (s->read_is_final || m->switching) {
 		s->stopcopy_bytes += bytes;
 		return;
 	}
@@ -134,8 +135,7 @@ void stream_got(struct migration *m, struct stream *s, size_t bytes)
 		s->round_ns = now_ns();
 	}
 	/* A read may have been under way when its round ended. */
-	if (m->switching || s->mode != STREAM_ITERATE ||
-	    s->round_got < s->round_want)
+	if (s->mode != STREAM_ITERATE || s->round_got < s->round_want)
 		return;
 	s->rounds++;
 	stream_check(m, s);
