@@ -55,6 +55,7 @@ MODULE_INFO(import_ns, "IOMMUFD");
  * @iova: of the first bit
  * @last: address that is asked for
  * @shift: bytes of a bit, as a power of two
+ * @starts: &migsim_dma_log.starts when it began
  * @bitmap: the caller's
  * @writable: page of it that was looked at last
  */
@@ -64,6 +65,7 @@ struct migsim_log_reader {
 	unsigned long iova;
 	unsigned long last;
 	unsigned int shift;
+	unsigned long starts;
 	unsigned long bitmap;
 	unsigned long writable;
 };
@@ -150,6 +152,7 @@ static int migsim_log_start(struct vfio_device *vdev,
 		ret = migsim_log_span(log, ranges);
 	if (!ret) {
 		migsim_log_clear(log);
+		WRITE_ONCE(log->starts, log->starts + 1);
 		WRITE_ONCE(log->on, true);
 		*page_size = PAGE_SIZE;
 	}
@@ -334,6 +337,22 @@ static bool migsim_log_next_chunk(const struct migsim_log_reader *reader,
 	return found;
 }
 
+/* The chunk is the present log's: another one begun meanwhile has others. */
+static bool migsim_log_forget_chunk(struct migsim_log_reader *reader,
+				    const struct migsim_log_range *range)
+{
+	struct migsim_dma_log *log = reader->log;
+	bool same;
+
+	mutex_lock(&log->lock);
+	same = log->starts == reader->starts;
+	if (same && range->whole)
+		__clear_bit(range->chunk, log->chunks);
+	mutex_unlock(&log->lock);
+
+	return same;
+}
+
 static int migsim_log_tell_chunks(struct migsim_log_reader *reader)
 {
 	struct migsim_log_range range = {};
@@ -345,10 +364,8 @@ static int migsim_log_tell_chunks(struct migsim_log_reader *reader)
 		ret = migsim_log_writable(reader, range.from, range.to);
 		if (ret)
 			return ret;
-		mutex_lock(&reader->log->lock);
-		if (range.whole)
-			__clear_bit(range.chunk, reader->log->chunks);
-		mutex_unlock(&reader->log->lock);
+		if (!migsim_log_forget_chunk(reader, &range))
+			return -EINVAL;
 		iova_bitmap_set(reader->dirty, range.from,
 				range.to - range.from + 1);
 		cond_resched();
@@ -371,6 +388,7 @@ static int migsim_log_read_and_clear(struct vfio_device *vdev,
 	};
 	int ret;
 
+	reader.starts = READ_ONCE(reader.log->starts);
 	if (!READ_ONCE(reader.log->on) || !length ||
 	    offset_in_page(iova) || offset_in_page(length))
 		return -EINVAL;

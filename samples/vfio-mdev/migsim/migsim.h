@@ -4,13 +4,14 @@
  *
  * Locks, outermost first:
  *
- *  migsim_dev.config_lock	attributes against open, the DMA log against itself
+ *  migsim_dev.config_lock	attributes against open
  *  the migration core's state_mutex, which callbacks of migration.c run under
  *  migsim_irq.lock		VFIO_DEVICE_SET_IRQS against itself
  *  mmap_lock			of whoever touches mapped device memory
  *  migsim_dev.memory_lock	the device itself: memory, registers, what is
  *				dirty, whether it runs, what it signals
  *  migsim_faults.lock		the fault rules
+ *  migsim_dma_log.lock		what DMA has written; taken with none of the others
  *  ring.c's lock		who is in which ring, and the tokens of everybody
  *
  * None of these is held across user memory.
@@ -364,6 +365,7 @@ struct migsim_faults {
  * struct migsim_dma_log - what DMA has written (dma_log.c)
  * @lock: protects the members
  * @on: between start and stop
+ * @starts: times that it was started
  * @first: address that is logged
  * @last: address that is logged
  * @pages: that were written, 32 to an entry
@@ -375,6 +377,7 @@ struct migsim_dma_log {
 	/* the log; no user memory is touched under it */
 	struct mutex lock;
 	bool on;
+	unsigned long starts;
 	unsigned long first;
 	unsigned long last;
 	struct xarray pages;
