@@ -289,6 +289,7 @@ static void vfio_mig_load_consumed(struct vfio_mig_session *session)
 	wake = load->starved ||
 	       load->pages << PAGE_SHIFT <= session->window / 2;
 	load->starved = false;
+	load->freed++;
 	spin_unlock(&session->lock);
 	if (wake)
 		vfio_mig_wake(session);

@@ -120,9 +120,7 @@ static void vfio_mig_consume(struct vfio_mig_session *session, size_t n)
 		nr += !!pages[nr];
 	}
 	save->claimed = 0;
-	work = save->stalled && vfio_mig_save_low(session);
-	if (work)
-		save->stalled = false;
+	work = vfio_mig_save_unstall(session);
 	spin_unlock(&session->lock);
 
 	while (nr)

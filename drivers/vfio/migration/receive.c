@@ -104,8 +104,11 @@ static int vfio_mig_load_starves(struct vfio_mig_session *session, u64 offset)
 	bool waits;
 
 	spin_lock(&session->lock);
-	load->starved = !list_empty(&load->sections) || session->working;
-	waits = load->starved;
+	/* What was freed meanwhile is there for another try at once. */
+	waits = load->freed != load->seen;
+	load->starved = !waits &&
+			(!list_empty(&load->sections) || session->working);
+	waits |= load->starved;
 	spin_unlock(&session->lock);
 
 	return waits ? -EAGAIN : vfio_mig_session_fail(session, -ENOMEM, offset,
@@ -336,6 +339,7 @@ static bool vfio_mig_write_more(struct vfio_mig_session *session)
 	bool more;
 
 	spin_lock(&session->lock);
+	session->load.seen = session->load.freed;
 	more = vfio_mig_load_accepts(session) != -EAGAIN &&
 	       !session->load.starved && vfio_mig_load_room(session);
 	spin_unlock(&session->lock);

@@ -168,6 +168,25 @@ bool vfio_mig_save_low(const struct vfio_mig_session *session)
 			   min_t(size_t, session->window, VFIO_MIG_REFILL));
 }
 
+/**
+ * vfio_mig_save_unstall - is a worker to be called that stopped for lack of room
+ * @session: saving session, locked
+ *
+ * Return: true, once, if so.
+ */
+bool vfio_mig_save_unstall(struct vfio_mig_session *session)
+{
+	struct vfio_mig_save *save = &session->save;
+	bool work;
+
+	lockdep_assert_held(&session->lock);
+	work = save->stalled && vfio_mig_save_low(session);
+	if (work)
+		save->stalled = false;
+
+	return work;
+}
+
 /* Return: whether the driver is to be called. */
 static bool vfio_mig_save_may(struct vfio_mig_session *session,
 			      struct vfio_mig_turn *turn)
@@ -298,7 +317,7 @@ static bool vfio_mig_save_starves(struct vfio_mig_session *session,
 
 	spin_lock(&session->lock);
 	again = save->head != turn->head;
-	waits = !again && save->queued;
+	waits = !again && (save->queued || session->slot);
 	if (waits) {
 		save->stalled = true;
 		session->worker_stalls++;

@@ -402,14 +402,18 @@ int vfio_mig_session_outcome(struct vfio_mig_session *session)
  * io_uring takes the key for what poll would tell, and tries again: in vain, if
  * there is nothing to be had, and after some times in vain not by itself any more.
  * A read is also over at the temporary end, of which poll tells as EPOLLPRI: io_uring
- * drops a wake-up by that alone, so the key is that of data.
+ * drops a wake-up by that alone, so the key has that of data besides.
  * Return: what pollers are woken for; without any, those that sleep in a call are.
  */
 static __poll_t vfio_mig_wake_key(struct vfio_mig_session *session)
 {
+	int outcome = vfio_mig_session_outcome(session);
+
 	/* No key at all would be any, and nobody polls for this one. */
-	if (vfio_mig_session_outcome(session) == -EAGAIN)
+	if (outcome == -EAGAIN)
 		return EPOLLMSG;
+	if (outcome == -ENOMSG)
+		return EPOLLIN | EPOLLRDNORM | EPOLLPRI;
 
 	return session->saving ? EPOLLIN | EPOLLRDNORM : EPOLLOUT | EPOLLWRNORM;
 }
@@ -487,9 +491,15 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_mig_slot_take);
  */
 void vfio_mig_slot_release(struct vfio_mig_session *session)
 {
+	bool work;
+
 	spin_lock(&session->lock);
 	session->slot = false;
+	/* By now its pages are given back. */
+	work = session->saving && vfio_mig_save_unstall(session);
 	spin_unlock(&session->lock);
+	if (work)
+		vfio_mig_session_work(session);
 	vfio_mig_wake(session);
 	vfio_mig_session_purge(session);
 }

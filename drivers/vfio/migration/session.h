@@ -251,6 +251,8 @@ enum vfio_mig_stage {
  *	The first belongs to the worker while it runs
  * @pages: payload pages of @sections and @section; under the session's lock
  * @queued: payload bytes of @sections and @section; under the session's lock
+ * @freed: sections that were freed; under the session's lock
+ * @seen: @freed when the owner of the slot began what it is at; likewise
  * @starved: a writer had no memory, and waits for the worker to free some; under the
  *	session's lock
  * @ending: RESUMING -> STOP is waiting for the rest to be loaded; no more bytes
@@ -276,6 +278,8 @@ struct vfio_mig_load {
 	struct list_head sections;
 	unsigned long pages;
 	size_t queued;
+	u64 freed;
+	u64 seen;
 	bool starved;
 	bool ending;
 	u64 nr_loaded;
@@ -481,6 +485,7 @@ void vfio_mig_save_purge(struct vfio_mig_session *session);
 struct page *vfio_mig_save_pop(struct vfio_mig_save *save);
 bool vfio_mig_save_room(const struct vfio_mig_session *session);
 bool vfio_mig_save_low(const struct vfio_mig_session *session);
+bool vfio_mig_save_unstall(struct vfio_mig_session *session);
 void vfio_mig_save_free(struct vfio_mig_session *session);
 void vfio_mig_save_work(struct vfio_mig_session *session);
 void vfio_mig_save_stop_copy(struct vfio_mig_session *session);

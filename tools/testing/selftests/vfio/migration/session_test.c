@@ -121,6 +121,26 @@ TEST_F(session, producer_runs)
 	close(fd);
 }
 
+/* A poller that waits for the temporary end alone. */
+TEST_F(session, precopy_end_wakes)
+{
+	struct vfm_thread poller;
+	struct vfm_io io;
+	int fd;
+
+	REQUIRE_STATE(VFM_PRE_COPY);
+	VFM_REQUIRE_FAULTS(self->dev);
+	ASSERT_EQ(0, __vfm_fault_write(self->dev, "save_stall CONFIG 1 1 0"));
+	fd = vfm_enter(self->dev, VFM_PRE_COPY);
+	io = (struct vfm_io) { .fd = fd, .len = POLLPRI };
+	vfm_thread_start(&poller, vfm_thread_poll, &io);
+	vfm_assert_blocked(&poller);
+	vfm_fault_release(self->dev);
+	vfm_drain_err(fd, &self->got, NULL, ENOMSG);
+	ASSERT_EQ(POLLPRI, vfm_thread_join(&poller));
+	close(fd);
+}
+
 TEST_F(session, precopy_outcomes)
 {
 	struct vfm_thread poller;
