@@ -26,7 +26,7 @@ export VFM_FEWER=${VFM_FEWER:-10}
 short=('sweep_*' race_test concurrent_test abuse_test fuzz_test lifetime_test reset_test
 	emfile_test unwind_test memory_test splice_test uring_test)
 if [ -n "${SHORT:-}" ]; then
-	TESTS=${TESTS:-$(list_tests "${short[@]}")}
+	TESTS=${TESTS:-$(list_tests "${short[@]}" | xargs)}
 	export VFM_OPTIONS='-V snapshot -V precopy -V basic'
 	# And a tenth of the pages and objects that can fail.
 	VFM_FEWER=30
