@@ -45,6 +45,7 @@ tools()
 	tool make <<-'TOOL'
 	#!/bin/bash
 	[ "$*" = "modules KDIR=/lib/modules/$(uname -r)/build" ] || exit 1
+	[ $modules -ef build/modules/$(uname -r) ] && exit
 	rm -rf build/modules/$(uname -r)
 	mkdir -p build/modules && ln -s $modules build/modules/$(uname -r)
 	TOOL
