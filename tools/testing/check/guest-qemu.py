@@ -316,9 +316,10 @@ def guest_writes(trial):
     sources = quiet_and_busy(trial)
     source, target = trial.pair(sources)
     function = source.functions[0]
-    check("BAR 2 mmaps[0]" in source.qmp("human-monitor-command",
-                                         command_line="info mtree"),
-          "QEMU does not map the device's memory")
+    # After an INTx, QEMU has it unmapped for a second.
+    wait(lambda: "BAR 2 mmaps[0]" in source.qmp("human-monitor-command",
+                                                command_line="info mtree"),
+         "QEMU does not map the device's memory")
     trial.connect(source, target, downtime=NEVER)
     before = precopied(source, SIZE, sources[0].left)
     places = (0, 5 * PAGE, SIZE // 2)
