@@ -291,7 +291,7 @@ decode_goes_on()
 		"$(($(grep -c ' right$' "$TMP/table") - 1))" &&
 	check one equal "$(grep -c ' right  WRONG$' "$TMP/out")" 1 &&
 	check end grep -q ' END ' "$TMP/out" || return
-	# A wrong header does: nobody knows where the next one is.
+	# A wrong header does: decode cannot tell where the next one is.
 	decode "$TMP/damage/section_sum"
 	check status equal "$RC" 1 && check stops equal "$(grep -c ' END ' "$TMP/out")" 0
 }
